@@ -1,0 +1,93 @@
+import { defineEntity, p } from '@mikro-orm/core';
+import { languageNames } from '../../domain/check-runs.ts';
+import { identified, instant } from '../columns.ts';
+import { Course } from './courses.ts';
+
+const ExerciseSchema = defineEntity({
+  name: 'Exercise',
+  schema: 'catalogue',
+  tableName: 'exercises',
+  uniques: [{ properties: ['course', 'slug'] }],
+  properties: {
+    ...identified,
+    course: () => p.manyToOne(Course).ref(),
+    slug: p.string().length(100),
+    title: p.string().length(200),
+    summary: p.text(),
+    /** Place in the course, from 0. */
+    position: p.integer(),
+    kind: p.enum(['project']),
+    language: p.enum([...languageNames]),
+    difficulty: p.enum(['easy', 'medium', 'hard']),
+    archivedAt: instant().strictNullable(),
+  },
+});
+
+export class Exercise extends ExerciseSchema.class {}
+ExerciseSchema.setClass(Exercise);
+
+/** One set of test files and how many tests they hold: "passed" takes this many. */
+export interface TestSuite {
+  readonly files: readonly string[];
+  readonly count: number;
+}
+
+/** What pins a revision's checks; limits in milliseconds and bytes, as `sandbox/sandbox.ts` takes them. */
+export interface RevisionChecks {
+  readonly tests: { readonly visible: TestSuite; readonly hidden: TestSuite };
+  /** Path of the linter's configuration inside the work folder. */
+  readonly lintConfig: string;
+  readonly limits: {
+    readonly cpuTimeMs: number;
+    readonly wallTimeMs: number;
+    readonly memoryBytes: number;
+    readonly processes: number;
+    readonly outputBytes: number;
+    readonly diskBytes: number;
+  };
+}
+
+const ExerciseRevisionSchema = defineEntity({
+  name: 'ExerciseRevision',
+  schema: 'catalogue',
+  tableName: 'exercise_revisions',
+  uniques: [{ properties: ['exercise', 'number'] }, { properties: ['exercise', 'contentHash'] }],
+  properties: {
+    ...identified,
+    exercise: () => p.manyToOne(Exercise).ref(),
+    /** 1, 2, … */
+    number: p.integer(),
+    /** SHA-256 over all that the revision holds: publishing the same content twice makes no second revision. */
+    contentHash: p.string().length(64),
+    /** Markdown. */
+    statement: p.text(),
+    xp: p.integer(),
+    checks: p.json<RevisionChecks>().$type<RevisionChecks>(),
+    files: () => p.oneToMany(RevisionFile).mappedBy('revision'),
+  },
+});
+
+/** Immutable: statement, tests, limits and XP of an exercise at one time. */
+export class ExerciseRevision extends ExerciseRevisionSchema.class {}
+ExerciseRevisionSchema.setClass(ExerciseRevision);
+
+/** `starter` and `visible-test` go to the student; `configuration` and all tests replace what a submission has at their paths. */
+const fileRoles = ['starter', 'visible-test', 'hidden-test', 'configuration', 'solution'] as const;
+export type FileRole = (typeof fileRoles)[number];
+
+const RevisionFileSchema = defineEntity({
+  name: 'RevisionFile',
+  schema: 'catalogue',
+  tableName: 'revision_files',
+  uniques: [{ properties: ['revision', 'role', 'path'] }],
+  properties: {
+    id: p.uuid().primary(),
+    revision: () => p.manyToOne(ExerciseRevision).ref(),
+    role: p.enum([...fileRoles]),
+    path: p.string().length(400),
+    content: p.text(),
+  },
+});
+
+export class RevisionFile extends RevisionFileSchema.class {}
+RevisionFileSchema.setClass(RevisionFile);

@@ -1,0 +1,55 @@
+import { defineEntity, p } from '@mikro-orm/core';
+import { conclusions, type SubmissionSource, submissionStages, submissionStatuses } from '../../domain/submissions.ts';
+import { identified, instant } from '../columns.ts';
+import { ExerciseRevision } from './exercises.ts';
+import { Task } from './tasks.ts';
+import { User } from './users.ts';
+
+const SubmissionSchema = defineEntity({
+  name: 'Submission',
+  schema: 'submissions',
+  tableName: 'submissions',
+  uniques: [{ properties: ['task', 'attemptNo'] }],
+  indexes: [
+    {
+      name: 'submissions_one_open_per_task',
+      expression:
+        'create unique index "submissions_one_open_per_task" on "submissions"."submissions" ("task_id") where "closed_at" is null',
+    },
+    {
+      name: 'submissions_unstarted',
+      expression:
+        'create index "submissions_unstarted" on "submissions"."submissions" ("created_at") where "started_at" is null and "closed_at" is null',
+    },
+    { properties: ['student'] },
+    { properties: ['stage', 'submittedAt'] },
+  ],
+  properties: {
+    ...identified,
+    task: () => p.manyToOne(Task).ref(),
+    /** Whose work it is; stays when the task is reassigned. */
+    student: () => p.manyToOne(User).ref(),
+    revision: () => p.manyToOne(ExerciseRevision).ref(),
+    /** 1, 2, … counts all attempts at the task. */
+    attemptNo: p.integer(),
+    /** Whether the attempt cost the student; known when it is closed. */
+    counted: p.boolean().strictNullable(),
+    status: p.enum([...submissionStatuses]),
+    stage: p.enum([...submissionStages]),
+    conclusion: p.enum([...conclusions]).strictNullable(),
+    /** Why it waits for an admin, in words for the admin; set while PARKED. */
+    parkedReason: p.text().strictNullable(),
+    source: p.json<SubmissionSource>().$type<SubmissionSource>(),
+    workflowId: p.string().length(100).unique(),
+    submittedAt: instant(),
+    /** When the relay knew the workflow to be started; null makes this row an outbox entry. */
+    startedAt: instant().strictNullable(),
+    /** The promise to the student, from the course's policy; set when the review opens. */
+    answerDueAt: instant().strictNullable(),
+    closedAt: instant().strictNullable(),
+  },
+});
+
+/** One attempt at a task. */
+export class Submission extends SubmissionSchema.class {}
+SubmissionSchema.setClass(Submission);

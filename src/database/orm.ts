@@ -1,0 +1,64 @@
+import { Migrator } from '@mikro-orm/migrations';
+import { defineConfig, type EntityManager, MikroORM, type Options } from '@mikro-orm/postgresql';
+import { CheckRun, TestCaseResult } from './entities/check-runs.ts';
+import { Course } from './entities/courses.ts';
+import { Cohort, Enrolment } from './entities/enrolments.ts';
+import { Exercise, ExerciseRevision, RevisionFile } from './entities/exercises.ts';
+import { Delivery, Notification } from './entities/notifications.ts';
+import { Activity, AuditEntry, IdempotencyKey, Installation } from './entities/operations.ts';
+import { XpEntry } from './entities/progress.ts';
+import { DecisionRequest, Review } from './entities/reviews.ts';
+import { AccessToken, Session } from './entities/sessions.ts';
+import { Submission } from './entities/submissions.ts';
+import { Task } from './entities/tasks.ts';
+import { User } from './entities/users.ts';
+import { migrationsList } from './migrations/index.ts';
+
+export type Orm = MikroORM;
+export type Em = EntityManager;
+
+const entities = [
+  AccessToken,
+  Activity,
+  AuditEntry,
+  CheckRun,
+  Cohort,
+  Course,
+  DecisionRequest,
+  Delivery,
+  Enrolment,
+  Exercise,
+  ExerciseRevision,
+  IdempotencyKey,
+  Installation,
+  Notification,
+  Review,
+  RevisionFile,
+  Session,
+  Submission,
+  Task,
+  TestCaseResult,
+  User,
+  XpEntry,
+];
+
+/** Connects to the database of `url` (`postgres://…`). Fork `orm.em` for each request, activity and test. */
+export function openOrm(url: string, extra: Partial<Options> = {}): Promise<Orm> {
+  return MikroORM.init(
+    defineConfig({
+      clientUrl: url,
+      entities,
+      extensions: [Migrator],
+      forceUtcTimezone: true,
+      migrations: {
+        path: 'src/database/migrations',
+        emit: 'ts',
+        // One fixed name: by default it is the database's, which differs between an academy, a test and a checkout.
+        snapshotName: '.snapshot-atelier',
+        migrationsList,
+      },
+      pool: { min: 0, max: 10 },
+      ...extra,
+    }),
+  );
+}
