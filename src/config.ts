@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+/** These may come as `NAME` or, as container secrets do, in the file that `NAME_FILE` names. */
+const secretNames = ['ATELIER_DATABASE_URL', 'JWT_SECRET', 'SMTP_URL'] as const;
+
+function withSecretFiles(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const result = { ...env };
+  for (const name of secretNames) {
+    const path = env[`${name}_FILE`];
+    if (path !== undefined && path !== '') result[name] ??= readFileSync(path, 'utf8').trim();
+  }
+  return result;
+}
+
+const origin = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
+
+const Environment = z.object({
+  /** PostgreSQL; the role owns the database. */
+  ATELIER_DATABASE_URL: z.string().min(1),
+  TEMPORAL_ADDRESS: z.string().min(1),
+  TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  /** Where an administrator's browser reaches Temporal's web UI. */
+  TEMPORAL_UI_ORIGIN: origin.optional(),
+  HOST: z.string().default('127.0.0.1'),
+  PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
+  /** What links in mails, clone addresses and tokens are made of. */
+  ATELIER_ORIGIN: origin,
+  /** Where the judging worker fetches repositories; the api's address as the worker reaches it. */
+  ATELIER_GIT_ORIGIN: origin,
+  /** Folder for repositories, logs of check runs and the local mailbox. */
+  ATELIER_DATA: z.string().min(1),
+  /** Signs access tokens (HS256, RFC 7518 section 3.2: at least 256 bits). */
+  JWT_SECRET: z
+    .string()
+    .min(32)
+    .refine((secret) => !secret.startsWith('change-me'), 'a sample secret is not accepted'),
+  ACCESS_TOKEN_TTL_MS: z.coerce.number().int().positive().default(3_600_000),
+  /** `smtp://user:password@host:port`; without it mails are written to the local mailbox. */
+  SMTP_URL: z.string().optional(),
+  MAIL_FROM: z.string().default('Atelier <atelier@localhost>'),
+  SANDBOX: z.enum(['auto', 'docker', 'bubblewrap', 'none']).default('auto'),
+  /** Submissions judged at the same time by one judging worker. */
+  JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+
+export type Config = z.output<typeof Environment>;
+
+/**
+ * Reads the configuration of one process from its environment: the only place that knows `process.env`.
+ *
+ * @throws Error that names every missing or wrong variable, without the values.
+ */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const result = Environment.safeParse(withSecretFiles(env));
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
+  throw new Error(`the configuration is not usable:\n${problems.join('\n')}`);
+}

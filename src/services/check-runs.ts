@@ -1,0 +1,72 @@
+import { newId } from '../database/columns.ts';
+import { CheckRun, type StoredRun, TestCaseResult } from '../database/entities/check-runs.ts';
+import type { Em } from '../database/orm.ts';
+import type { LintFinding, ReportedTest, Verdict } from '../domain/check-runs.ts';
+import { recordActivity } from './activity.ts';
+
+export interface NewCheckRun {
+  readonly submissionId: string;
+  readonly taskId: string;
+  readonly revisionId: string;
+  readonly runNo: number;
+  readonly verdict: Verdict;
+  readonly sandboxKind: string;
+  readonly sandboxIdentity: string;
+  readonly runs: readonly StoredRun[];
+  readonly lintFindings: readonly LintFinding[];
+  readonly tests: readonly (ReportedTest & { readonly suite: 'visible' | 'hidden' })[];
+  readonly startedAt: Date;
+}
+
+/** What is stored of a judging, as far as the workflow needs it. */
+export interface CheckRunSummary {
+  readonly checkRunId: string;
+  readonly verdict: Verdict;
+}
+
+/** The check run with this key; null where it has not been judged. */
+export async function selectOptionalCheckRun(
+  em: Em,
+  key: { submissionId: string; revisionId: string; runNo: number },
+): Promise<CheckRunSummary | null> {
+  const row = await em.findOne(CheckRun, { submission: key.submissionId, revision: key.revisionId, runNo: key.runNo });
+  return row === null ? null : { checkRunId: row.id, verdict: row.verdict };
+}
+
+/**
+ * Stores a judging. The first to store a key wins: a second attempt (a worker that was thought dead) gets what the first stored, so
+ * there is never more than one verdict of one run.
+ */
+export async function insertCheckRun(em: Em, input: NewCheckRun): Promise<CheckRunSummary> {
+  return em.transactional(async (tx) => {
+    const checkRunId = newId();
+    const inserted = await tx.upsert(
+      CheckRun,
+      {
+        id: checkRunId,
+        createdAt: new Date(),
+        submission: input.submissionId,
+        revision: input.revisionId,
+        runNo: input.runNo,
+        verdict: input.verdict,
+        sandboxKind: input.sandboxKind,
+        sandboxIdentity: input.sandboxIdentity,
+        runs: input.runs,
+        lintFindings: input.lintFindings,
+        startedAt: input.startedAt,
+        finishedAt: new Date(),
+      },
+      { onConflictFields: ['submission', 'revision', 'runNo'], onConflictAction: 'ignore' },
+    );
+    if (inserted.id !== checkRunId) return { checkRunId: inserted.id, verdict: inserted.verdict };
+    input.tests.forEach(({ suite, name, outcome, message, timeMs }, position) => {
+      tx.create(TestCaseResult, { id: newId(), checkRun: checkRunId, position, suite, name, outcome, message, timeMs });
+    });
+    recordActivity(tx, input.verdict === 'accepted' ? 'ci.result.passed' : 'ci.result.failed', {
+      taskId: input.taskId,
+      submissionId: input.submissionId,
+      data: { verdict: input.verdict, runNo: input.runNo },
+    });
+    return { checkRunId, verdict: input.verdict };
+  });
+}

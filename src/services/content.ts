@@ -1,0 +1,287 @@
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import type { Dirent } from 'node:fs';
+import { lstat, readdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import { languageNames } from '../domain/check-runs.ts';
+
+/** Caps of one exercise: far above what an exercise needs, low enough that a folder chosen by mistake is refused at once. */
+const maxFiles = 500;
+const maxFileBytes = 1024 * 1024;
+
+const slug = z
+  .string()
+  .max(60)
+  .regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'use small letters, digits and single hyphens');
+const title = z.string().trim().min(1).max(120);
+const summary = z.string().trim().min(1).max(300);
+const positive = z.int().positive();
+
+/** These paths become files of a git repository and of a sandbox: no way out of the folder and nothing that git or a shell reads otherwise. */
+const relativePath = z
+  .string()
+  .max(200)
+  .regex(/^[\w.-]+(\/[\w.-]+)*$/, 'use letters, digits, "_", ".", "-" in names, with "/" between them')
+  .refine((path) => !path.split('/').some((name) => ['.', '..', '.git'].includes(name.toLowerCase())), 'no ".", ".." or ".git"');
+
+const tests = z
+  .strictObject({
+    files: z
+      .array(relativePath.startsWith('test/'))
+      .min(1)
+      .refine((files) => new Set(files).size === files.length, 'a file is named twice')
+      .readonly(),
+    /** How many test cases these files report: the verdict takes exactly that many. */
+    count: positive,
+  })
+  .readonly();
+
+const courseManifest = z.strictObject({
+  slug,
+  title,
+  summary,
+  /** The exercise that an enrolment assigns first. */
+  starter: slug,
+  exercises: z.array(slug).min(1).max(200),
+});
+
+const exerciseManifest = z.strictObject({
+  slug,
+  title,
+  kind: z.literal('project'),
+  language: z.enum(languageNames),
+  difficulty: z.enum(['easy', 'medium', 'hard']),
+  xp: positive.max(10_000),
+  /** Id of the exercise for good: a renamed exercise keeps its history. */
+  uuid: z.uuid(),
+  summary,
+  tests: z.strictObject({ visible: tests, hidden: tests }).readonly(),
+  lint: z.strictObject({ config: relativePath.regex(/^lint\/[^/]+$/, 'name a file of lint/') }).readonly(),
+  limits: z
+    .strictObject({
+      cpuTimeMs: positive,
+      wallTimeMs: positive,
+      memoryBytes: positive,
+      processes: positive,
+      outputBytes: positive,
+      diskBytes: positive,
+    })
+    .readonly(),
+});
+
+/** What a file is for. Students get `starter`, `visible-test` and `configuration`; `solution` is for reviewers and our own tests. */
+export type ContentFileRole = 'starter' | 'visible-test' | 'hidden-test' | 'configuration' | 'solution';
+
+/** One text file of an exercise; `path` is its place in the student's repository. */
+export interface ContentFile {
+  readonly role: ContentFileRole;
+  readonly path: string;
+  readonly content: string;
+}
+
+/** One exercise as its folder describes it; exactly one file has the role `configuration`. */
+export type ExerciseContent = Readonly<z.output<typeof exerciseManifest>> & {
+  /** Markdown. */
+  readonly statement: string;
+  /** Sorted by role and path. */
+  readonly files: readonly ContentFile[];
+  /** SHA-256 (hex) over all of the above: another value is another exercise revision. */
+  readonly contentHash: string;
+};
+
+/** A course and its exercises, in the order in which they are to be solved. */
+export interface CourseContent {
+  readonly course: { readonly slug: string; readonly title: string; readonly summary: string; readonly starterSlug: string };
+  readonly exercises: readonly ExerciseContent[];
+}
+
+/** Content that cannot be used. The message names the file and says what to do; it is meant for whoever writes the content. */
+export class ContentError extends Error {
+  constructor(path: string, problem: string, options?: ErrorOptions) {
+    super(`${path}: ${problem}`, options);
+    this.name = 'ContentError';
+  }
+}
+
+/** Where the folders of an exercise land in the student's repository. */
+const fileFolders: readonly { readonly folder: string; readonly role: ContentFileRole; readonly target: string }[] = [
+  { folder: 'starter/', role: 'starter', target: '' },
+  { folder: 'tests/visible/', role: 'visible-test', target: '' },
+  { folder: 'tests/hidden/', role: 'hidden-test', target: '' },
+  { folder: 'lint/', role: 'configuration', target: '.atelier/' },
+  { folder: 'solution/', role: 'solution', target: '' },
+];
+
+/** Orders by code unit, so that order and hash are the same under every locale. */
+function compareText(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}
+
+/** Reads a regular file as text. */
+async function readTextFile(path: string): Promise<string> {
+  // lstat, because a symlink could show any file of this machine to students.
+  const stats = await lstat(path).catch((error: unknown) => {
+    throw new ContentError(path, 'cannot be read; add the file', { cause: error });
+  });
+  if (!stats.isFile()) throw new ContentError(path, 'is not a regular file; replace it by a copy of what it stands for');
+  if (stats.size > maxFileBytes) throw new ContentError(path, `is larger than ${maxFileBytes} bytes; make it smaller`);
+  const bytes = await readFile(path);
+  // PostgreSQL stores no NUL in text.
+  if (!isUtf8(bytes) || bytes.includes(0)) throw new ContentError(path, 'is not UTF-8 text; save it as UTF-8 or remove it');
+  return bytes.toString('utf8');
+}
+
+/** Lists a folder, sorted by name. */
+async function readFolder(path: string): Promise<readonly Dirent[]> {
+  const stats = await lstat(path).catch((error: unknown) => {
+    throw new ContentError(path, 'cannot be read; add the folder', { cause: error });
+  });
+  if (!stats.isDirectory()) throw new ContentError(path, 'is not a folder; replace it by one');
+  const entries = await readdir(path, { withFileTypes: true });
+  return entries.toSorted((left, right) => compareText(left.name, right.name));
+}
+
+/** Reads all files below `root` into `files`, by path relative to it. */
+async function readTree(root: string, folder: string, files: Map<string, string>): Promise<void> {
+  for (const entry of await readFolder(join(root, folder))) {
+    const path = folder + entry.name;
+    const checked = relativePath.safeParse(path);
+    if (!checked.success) throw new ContentError(join(root, path), `rename it: ${problemsOf(checked.error)}`);
+    if (entry.isDirectory()) {
+      await readTree(root, `${path}/`, files);
+      continue;
+    }
+    if (files.size >= maxFiles) throw new ContentError(root, `holds more than ${maxFiles} files; remove some`);
+    files.set(path, await readTextFile(join(root, path)));
+  }
+}
+
+function problemsOf(error: z.ZodError): string {
+  return error.issues.map((issue) => [issue.path.join('.'), issue.message].filter(Boolean).join(': ')).join('; ');
+}
+
+/** Reads the text of a JSON file by its schema. */
+function parseJson<Schema extends z.ZodType>(schema: Schema, path: string, text: string): z.output<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new ContentError(path, `is not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  const result = schema.safeParse(value);
+  if (!result.success) throw new ContentError(path, `correct it: ${problemsOf(result.error)}`);
+  return result.data;
+}
+
+/** Finds what a file of an exercise folder is for; null for what has no place there. */
+function placeFile(path: string, content: string): ContentFile | null {
+  const place = fileFolders.find(({ folder }) => path.startsWith(folder));
+  return place === undefined ? null : { role: place.role, path: place.target + path.slice(place.folder.length), content };
+}
+
+/** Refuses files that would take each other's place in the student's repository. A solution replaces starter files and nothing else. */
+function checkCollisions(folder: string, files: readonly ContentFile[]): void {
+  const roles = new Map<string, ContentFileRole>();
+  for (const { role, path } of files.filter((file) => file.role !== 'solution')) {
+    const other = roles.get(path);
+    if (other !== undefined) throw new ContentError(folder, `${path} is both ${other} and ${role}; rename one`);
+    roles.set(path, role);
+  }
+  for (const { path } of files.filter((file) => file.role === 'solution')) {
+    const other = roles.get(path) ?? 'starter';
+    if (other !== 'starter') throw new ContentError(folder, `${path} is both ${other} and solution; remove it from the solution`);
+  }
+}
+
+/** Hashes a value in a form that depends neither on the order of keys nor on how a JSON file is laid out. */
+function hashOf(value: unknown): string {
+  const canonical = JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).toSorted(([left], [right]) => compareText(left, right)))
+      : part,
+  );
+  return createHash('sha256').update(canonical).digest('hex');
+}
+
+async function readExercise(folder: string): Promise<ExerciseContent> {
+  const tree = new Map<string, string>();
+  await readTree(folder, '', tree);
+  const take = (path: string): string => {
+    const text = tree.get(path);
+    if (text === undefined || text.trim() === '') throw new ContentError(join(folder, path), 'is missing or empty; write it');
+    tree.delete(path);
+    return text;
+  };
+
+  const manifest = parseJson(exerciseManifest, join(folder, 'exercise.json'), take('exercise.json'));
+  if (manifest.slug !== basename(folder)) {
+    throw new ContentError(join(folder, 'exercise.json'), `slug is ${manifest.slug}; the folder must have the same name`);
+  }
+  const statement = take('statement.md');
+
+  for (const [set, { files }] of Object.entries(manifest.tests)) {
+    for (const file of files) {
+      const path = `tests/${set}/${file}`;
+      if (!tree.has(path)) throw new ContentError(join(folder, path), 'is missing; add it or take it out of exercise.json');
+    }
+  }
+  if (!tree.has(manifest.lint.config)) {
+    throw new ContentError(join(folder, manifest.lint.config), 'is missing; add it or name another in exercise.json');
+  }
+
+  const files: ContentFile[] = [];
+  for (const [path, content] of tree) {
+    const file = placeFile(path, content);
+    if (file === null || (file.role === 'configuration' && path !== manifest.lint.config)) {
+      throw new ContentError(join(folder, path), 'has no place in an exercise; move or remove it');
+    }
+    files.push(file);
+  }
+  files.sort((left, right) => compareText(left.role, right.role) || compareText(left.path, right.path));
+  checkCollisions(folder, files);
+
+  const exercise = { ...manifest, statement, files };
+  return { ...exercise, contentHash: hashOf(exercise) };
+}
+
+/**
+ * Reads a course and its exercises from a folder of content and checks all of it. Writes nothing and runs nothing: that the tests pass
+ * with the solution, and how many they are, is for the tests of the content.
+ *
+ * Content is our own or an instructor's, never a student's; still only regular files inside `folder` are read.
+ *
+ * @param folder holds course.json and exercises/<slug>/.
+ * @throws ContentError for the first thing that is wrong.
+ */
+export async function readCourseContent(folder: string): Promise<CourseContent> {
+  const coursePath = join(folder, 'course.json');
+  const { exercises: slugs, starter, ...course } = parseJson(courseManifest, coursePath, await readTextFile(coursePath));
+  if (new Set(slugs).size < slugs.length) throw new ContentError(coursePath, 'names an exercise twice; remove one');
+  if (!slugs.includes(starter)) throw new ContentError(coursePath, `the starter ${starter} is not one of the exercises; add it`);
+
+  const exercisesFolder = join(folder, 'exercises');
+  for (const { name } of await readFolder(exercisesFolder)) {
+    if (!slugs.includes(name)) {
+      throw new ContentError(
+        join(exercisesFolder, name),
+        'is not in the course; add it to the exercises of course.json or remove it',
+      );
+    }
+  }
+
+  const exercises: ExerciseContent[] = [];
+  for (const exerciseSlug of slugs) {
+    const exercise = await readExercise(join(exercisesFolder, exerciseSlug));
+    const twin = exercises.find(({ uuid }) => uuid === exercise.uuid);
+    if (twin !== undefined) {
+      throw new ContentError(
+        join(exercisesFolder, exerciseSlug, 'exercise.json'),
+        `has the uuid of ${twin.slug}; make a new one`,
+      );
+    }
+    exercises.push(exercise);
+  }
+  return { course: { ...course, starterSlug: starter }, exercises };
+}

@@ -1,0 +1,70 @@
+import { type FileRole, Exercise, ExerciseRevision, RevisionFile, type RevisionChecks } from '../database/entities/exercises.ts';
+import { Course } from '../database/entities/courses.ts';
+import { Task } from '../database/entities/tasks.ts';
+import type { Em } from '../database/orm.ts';
+import type { Language } from '../domain/check-runs.ts';
+import { DomainError } from '../domain/errors.ts';
+
+export interface CourseView {
+  readonly slug: string;
+  readonly title: string;
+  readonly summary: string;
+  readonly exercises: readonly {
+    readonly id: string;
+    readonly slug: string;
+    readonly title: string;
+    readonly summary: string;
+    readonly language: Language;
+    readonly difficulty: 'easy' | 'medium' | 'hard';
+  }[];
+}
+
+/** The catalogue: every course that is not archived, with its exercises in order. */
+export async function listCourses(em: Em): Promise<CourseView[]> {
+  const courses = await em.find(Course, { archivedAt: null }, { orderBy: { slug: 'asc' } });
+  const exercises = await em.find(Exercise, { course: courses, archivedAt: null }, { orderBy: { position: 'asc' } });
+  return courses.map((course) => ({
+    slug: course.slug,
+    title: course.title,
+    summary: course.summary,
+    exercises: exercises
+      .filter((exercise) => exercise.course.id === course.id)
+      .map(({ id, slug, title, summary, language, difficulty }) => ({ id, slug, title, summary, language, difficulty })),
+  }));
+}
+
+export interface RevisionFileView {
+  readonly role: FileRole;
+  readonly path: string;
+  readonly content: string;
+}
+
+export interface RevisionForChecks {
+  readonly id: string;
+  readonly language: Language;
+  readonly checks: RevisionChecks;
+  readonly files: readonly RevisionFileView[];
+}
+
+/** What judging a submission of this revision takes. */
+export async function selectRevisionForChecks(em: Em, revisionId: string): Promise<RevisionForChecks> {
+  const revision = await em.findOne(ExerciseRevision, revisionId, { populate: ['exercise', 'files'] });
+  if (revision === null) throw new DomainError('not-found', 'There is no such exercise revision.');
+  return {
+    id: revision.id,
+    language: revision.exercise.$.language,
+    checks: revision.checks,
+    files: revision.files.getItems().map(({ role, path, content }) => ({ role, path, content })),
+  };
+}
+
+/** The files that a task's repository starts with: the starter and the visible tests. */
+export async function selectStarterFiles(em: Em, taskId: string): Promise<readonly RevisionFileView[]> {
+  const task = await em.findOneOrFail(Task, taskId);
+  const files = await em.find(
+    RevisionFile,
+    { revision: task.revision.id, role: ['starter', 'visible-test', 'configuration'] },
+    { orderBy: { path: 'asc' } },
+  );
+  return files.map(({ role, path, content }) => ({ role, path, content }));
+}

@@ -1,0 +1,370 @@
+import { LockMode } from '@mikro-orm/core';
+import { newId } from '../database/columns.ts';
+import { CheckRun } from '../database/entities/check-runs.ts';
+import { Review } from '../database/entities/reviews.ts';
+import { Submission } from '../database/entities/submissions.ts';
+import type { Em } from '../database/orm.ts';
+import type { LintFinding, Verdict } from '../domain/check-runs.ts';
+import { DomainError } from '../domain/errors.ts';
+import type { ReviewOutcome, ReviewPlan } from '../domain/reviews.ts';
+import { planReview } from '../domain/reviews.ts';
+import {
+  type Conclusion,
+  isCounted,
+  type SubmissionSource,
+  type SubmissionStage,
+  type SubmissionStatus,
+} from '../domain/submissions.ts';
+import { taskAfter } from '../domain/tasks.ts';
+import { type Actor, mayReview } from '../domain/users.ts';
+import { type ActivityKind, recordActivity, recordAudit } from './activity.ts';
+import { notify, notifyReviewers } from './notifications.ts';
+import { lockTask, taskNotFound } from './tasks.ts';
+
+/** Spells every submission's workflow id. */
+const workflowIdOf = (submissionId: string) => `submission-${submissionId}`;
+
+/** The open submission of a task, by which a second submit is refused. */
+function selectOpenSubmission(em: Em, taskId: string): Promise<Submission | null> {
+  return em.findOne(Submission, { task: taskId, closedAt: null });
+}
+
+/**
+ * Submits a task, in the caller's transaction: the new row is the outbox entry from which the relay starts the workflow, so what is
+ * committed here cannot get lost.
+ *
+ * @throws DomainError `not-found` unless the actor is the assignee, `invalid-state` where the task takes no submission now.
+ */
+export async function submitTask(
+  em: Em,
+  input: { taskId: string; actorId: string; source: SubmissionSource; submissionId: string },
+): Promise<{ submissionId: string; attemptNo: number }> {
+  const task = await lockTask(em, input.taskId);
+  if (task.assignee.id !== input.actorId) throw taskNotFound();
+  if ((await selectOpenSubmission(em, task.id)) !== null) {
+    throw new DomainError('invalid-state', 'The last submission of this task is still open: wait for its answer.');
+  }
+  task.status = taskAfter(task.status, 'submit');
+  task.updatedAt = new Date();
+  const attemptNo = (await em.count(Submission, { task })) + 1;
+  const submission = em.create(Submission, {
+    id: input.submissionId,
+    createdAt: new Date(),
+    task,
+    student: task.assignee,
+    revision: task.revision,
+    attemptNo,
+    counted: null,
+    status: 'SUBMITTED',
+    stage: 'QUEUED',
+    conclusion: null,
+    parkedReason: null,
+    source: input.source,
+    workflowId: workflowIdOf(input.submissionId),
+    submittedAt: new Date(),
+    startedAt: null,
+    answerDueAt: null,
+    closedAt: null,
+  });
+  recordActivity(em, 'task.submitted', {
+    actorId: input.actorId,
+    taskId: task.id,
+    submissionId: submission.id,
+    data: { attemptNo, commit: input.source.commit },
+  });
+  return { submissionId: submission.id, attemptNo };
+}
+
+/** What starting a submission's workflow takes: ids only. */
+export interface StartableSubmission {
+  readonly id: string;
+  readonly workflowId: string;
+  readonly studentId: string;
+  readonly taskId: string;
+  readonly exerciseId: string;
+  readonly attemptNo: number;
+}
+
+const startable = (submission: Submission): StartableSubmission => ({
+  id: submission.id,
+  workflowId: submission.workflowId,
+  studentId: submission.student.id,
+  taskId: submission.task.id,
+  exerciseId: submission.task.getEntity().exercise.id,
+  attemptNo: submission.attemptNo,
+});
+
+export async function selectStartable(em: Em, submissionId: string): Promise<StartableSubmission> {
+  return startable(await em.findOneOrFail(Submission, submissionId, { populate: ['task'] }));
+}
+
+/**
+ * Starts what the outbox holds: locks up to `limit` rows whose workflow is not known to be started (rows that another relay holds are
+ * skipped), has `start` start each, and marks those that it did. Returns how many.
+ */
+export async function relayUnstartedSubmissions(
+  em: Em,
+  limit: number,
+  start: (submission: StartableSubmission) => Promise<void>,
+): Promise<number> {
+  return em.transactional(async (tx) => {
+    const rows = await tx.find(
+      Submission,
+      { startedAt: null, closedAt: null },
+      { limit, orderBy: { createdAt: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE },
+    );
+    await tx.populate(rows, ['task']);
+    for (const row of rows) {
+      await start(startable(row));
+      row.startedAt = new Date();
+    }
+    return rows.length;
+  });
+}
+
+/** Notes that the workflow is started; safe to repeat. */
+export async function markSubmissionStarted(em: Em, submissionId: string): Promise<void> {
+  await em.nativeUpdate(Submission, { id: submissionId, startedAt: null }, { startedAt: new Date() });
+}
+
+export interface SubmissionForWorkflow {
+  readonly id: string;
+  readonly taskId: string;
+  readonly studentId: string;
+  readonly revisionId: string;
+  readonly source: SubmissionSource;
+  readonly attemptNo: number;
+}
+
+export async function selectSubmissionForWorkflow(em: Em, submissionId: string): Promise<SubmissionForWorkflow> {
+  const submission = await em.findOne(Submission, submissionId);
+  if (submission === null) throw new DomainError('not-found', 'There is no such submission.');
+  return {
+    id: submission.id,
+    taskId: submission.task.id,
+    studentId: submission.student.id,
+    revisionId: submission.revision.id,
+    source: submission.source,
+    attemptNo: submission.attemptNo,
+  };
+}
+
+/** Locks task and submission, in this order everywhere, and hands both to `change`, unless the submission is closed. */
+async function changeOpenSubmission(
+  em: Em,
+  submissionId: string,
+  change: (tx: Em, submission: Submission, task: Awaited<ReturnType<typeof lockTask>>) => Promise<void> | void,
+): Promise<void> {
+  await em.transactional(async (tx) => {
+    const { taskId } = await selectSubmissionForWorkflow(tx, submissionId);
+    const task = await lockTask(tx, taskId);
+    const submission = await tx.findOneOrFail(Submission, submissionId, { lockMode: LockMode.PESSIMISTIC_WRITE, refresh: true });
+    if (submission.closedAt === null) await change(tx, submission, task);
+  });
+}
+
+/** Writes the workflow's stage; `reason` is for the admin and belongs to PARKED. A closed submission stays closed. */
+export async function enterStage(
+  em: Em,
+  input: { submissionId: string; stage: Exclude<SubmissionStage, 'CLOSED'>; parkedReason?: string },
+): Promise<void> {
+  await changeOpenSubmission(em, input.submissionId, (tx, submission) => {
+    if (submission.stage === input.stage) return;
+    const about = { taskId: submission.task.id, submissionId: submission.id };
+    if (input.stage === 'PARKED') recordActivity(tx, 'submission.parked', { ...about, data: { reason: input.parkedReason } });
+    if (submission.stage === 'PARKED') recordActivity(tx, 'submission.redriven', about);
+    submission.stage = input.stage;
+    submission.parkedReason = input.stage === 'PARKED' ? (input.parkedReason ?? null) : null;
+  });
+}
+
+/** Opens the review: stage, promised answer time, notices to student and reviewers. A repeat returns the same plan. */
+export async function openReview(em: Em, submissionId: string): Promise<ReviewPlan> {
+  let plan: ReviewPlan | undefined;
+  await changeOpenSubmission(em, submissionId, async (tx, submission, task) => {
+    await tx.populate(task, ['exercise.course']);
+    const course = task.exercise.getEntity().course.getEntity();
+    const openedAtMs = submission.answerDueAt === null ? Date.now() : submission.answerDueAt.getTime() - course.dueAfterMs;
+    plan = planReview(course, openedAtMs);
+    if (submission.stage === 'AWAITING_REVIEW') return;
+    submission.stage = 'AWAITING_REVIEW';
+    submission.answerDueAt = new Date(plan.dueAt);
+    const cause = { causeId: submission.id, submissionId: submission.id };
+    recordActivity(tx, 'review.opened', { taskId: task.id, submissionId: submission.id });
+    await notify(tx, { ...cause, userId: submission.student.id, kind: 'in-review' });
+    await notifyReviewers(tx, { ...cause, kind: 'review-wanted', studentId: submission.student.id });
+  });
+  if (plan === undefined) throw new DomainError('invalid-state', 'The submission is closed.');
+  return plan;
+}
+
+/** Reminds the reviewers of a submission that waits; overdue tells the student as well. Each is told once. */
+export async function remindReviewers(
+  em: Em,
+  input: { submissionId: string; kind: 'review-reminder' | 'review-overdue' },
+): Promise<void> {
+  await changeOpenSubmission(em, input.submissionId, async (tx, submission) => {
+    const cause = { kind: input.kind, causeId: submission.id, submissionId: submission.id };
+    await notifyReviewers(tx, { ...cause, studentId: submission.student.id });
+    if (input.kind === 'review-overdue') await notify(tx, { ...cause, userId: submission.student.id });
+  });
+}
+
+const concludedActivity = {
+  'checks-failed': 'ci.result.failed',
+  'source-unavailable': 'source.unavailable',
+} as const satisfies Partial<Record<Conclusion, ActivityKind>>;
+
+/** Ends a submission without a review: the task is open for the next attempt, the student is told. Safe to repeat. */
+export async function concludeWithoutReview(
+  em: Em,
+  input: { submissionId: string; conclusion: 'checks-failed' | 'source-unavailable' },
+): Promise<void> {
+  await changeOpenSubmission(em, input.submissionId, async (tx, submission, task) => {
+    closeSubmission(submission, input.conclusion);
+    task.status = taskAfter(task.status, 'reopen');
+    task.updatedAt = new Date();
+    recordActivity(tx, concludedActivity[input.conclusion], { taskId: task.id, submissionId: submission.id });
+    await notify(tx, {
+      userId: submission.student.id,
+      kind: input.conclusion,
+      causeId: submission.id,
+      submissionId: submission.id,
+    });
+  });
+}
+
+/** Ends a parked submission by an admin's hand: never the student's fault, so it costs no attempt. Safe to repeat. */
+export async function closeByAdmin(em: Em, submissionId: string): Promise<void> {
+  await changeOpenSubmission(em, submissionId, (tx, submission, task) => {
+    closeSubmission(submission, 'closed-by-admin');
+    task.status = taskAfter(task.status, 'reopen');
+    task.updatedAt = new Date();
+    recordAudit(tx, {
+      action: 'submission.closed',
+      actorId: null,
+      target: { kind: 'submission', id: submission.id },
+      via: 'temporal',
+    });
+  });
+}
+
+/** Sets what a closed submission has, in the caller's transaction. */
+export function closeSubmission(submission: Submission, conclusion: Conclusion): void {
+  submission.stage = 'CLOSED';
+  submission.conclusion = conclusion;
+  submission.counted = isCounted(conclusion);
+  submission.parkedReason = null;
+  submission.closedAt = new Date();
+}
+
+export interface TestCaseView {
+  readonly suite: 'visible' | 'hidden';
+  readonly name: string;
+  readonly outcome: 'passed' | 'failed' | 'skipped';
+  readonly message: string;
+  readonly timeMs: number;
+}
+
+export interface CheckRunView {
+  readonly id: string;
+  readonly runNo: number;
+  readonly verdict: Verdict;
+  readonly sandbox: string;
+  readonly runs: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly exitCode: number | null;
+    readonly wallTimeMs: number;
+    readonly cpuTimeMs: number;
+    readonly memoryPeakBytes: number;
+  }[];
+  readonly lintFindings: readonly LintFinding[];
+  readonly tests: readonly TestCaseView[];
+  readonly finishedAt: Date;
+}
+
+export interface SubmissionView {
+  readonly id: string;
+  readonly taskId: string;
+  readonly studentId: string;
+  readonly attemptNo: number;
+  readonly counted: boolean | null;
+  readonly status: SubmissionStatus;
+  readonly stage: SubmissionStage;
+  readonly conclusion: Conclusion | null;
+  readonly commit: string;
+  readonly workflowId: string;
+  readonly submittedAt: Date;
+  readonly answerDueAt: Date | null;
+  readonly closedAt: Date | null;
+  readonly checkRun: CheckRunView | null;
+  readonly review: {
+    readonly id: string;
+    readonly outcome: ReviewOutcome;
+    readonly comment: string;
+    readonly createdAt: Date;
+  } | null;
+}
+
+/**
+ * One submission, for its student, reviewers and admins.
+ *
+ * A student sees of hidden tests only whether they passed: names and messages would give the tests away.
+ *
+ * @throws DomainError `not-found`, also for a submission that is not visible to the actor.
+ */
+export async function selectSubmission(em: Em, actor: Actor, submissionId: string): Promise<SubmissionView> {
+  const submission = await em.findOne(Submission, submissionId);
+  const isOwn = submission?.student.id === actor.id;
+  if (submission === null || !(isOwn || mayReview(actor))) throw new DomainError('not-found', 'There is no such submission.');
+  const checkRun = await em.findOne(CheckRun, { submission }, { orderBy: { runNo: 'desc' }, populate: ['testCaseResults'] });
+  const review = await em.findOne(Review, { submission, supersededBy: null });
+  return {
+    id: submission.id,
+    taskId: submission.task.id,
+    studentId: submission.student.id,
+    attemptNo: submission.attemptNo,
+    counted: submission.counted,
+    status: submission.status,
+    stage: submission.stage,
+    conclusion: submission.conclusion,
+    commit: submission.source.commit,
+    workflowId: submission.workflowId,
+    submittedAt: submission.submittedAt,
+    answerDueAt: submission.answerDueAt,
+    closedAt: submission.closedAt,
+    checkRun: checkRun === null ? null : viewCheckRun(checkRun, isOwn),
+    review:
+      review === null ? null : { id: review.id, outcome: review.outcome, comment: review.comment, createdAt: review.createdAt },
+  };
+}
+
+function viewCheckRun(checkRun: CheckRun, isRedacted: boolean): CheckRunView {
+  return {
+    id: checkRun.id,
+    runNo: checkRun.runNo,
+    verdict: checkRun.verdict,
+    sandbox: checkRun.sandboxKind,
+    runs: checkRun.runs.map(({ name, status, exitCode, wallTimeMs, cpuTimeMs, memoryPeakBytes }) => ({
+      name,
+      status,
+      exitCode,
+      wallTimeMs,
+      cpuTimeMs,
+      memoryPeakBytes,
+    })),
+    lintFindings: checkRun.lintFindings,
+    tests: checkRun.testCaseResults
+      .getItems()
+      .map(({ suite, name, outcome, message, timeMs, position }) =>
+        isRedacted && suite === 'hidden'
+          ? { suite, name: `hidden test ${position + 1}`, outcome, message: '', timeMs }
+          : { suite, name, outcome, message, timeMs },
+      ),
+    finishedAt: checkRun.finishedAt,
+  };
+}
+
+/** Makes an id for a submission before its transaction, so that its commit can be pinned under it first. */
+export const newSubmissionId = newId;

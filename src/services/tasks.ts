@@ -1,0 +1,88 @@
+import { LockMode } from '@mikro-orm/core';
+import { Submission } from '../database/entities/submissions.ts';
+import { Task } from '../database/entities/tasks.ts';
+import type { Em } from '../database/orm.ts';
+import type { Language } from '../domain/check-runs.ts';
+import { DomainError } from '../domain/errors.ts';
+import type { TaskStatus } from '../domain/tasks.ts';
+import { taskAfter } from '../domain/tasks.ts';
+import type { Actor } from '../domain/users.ts';
+import { recordActivity } from './activity.ts';
+
+export interface TaskView {
+  readonly id: string;
+  readonly status: TaskStatus;
+  readonly courseSlug: string;
+  readonly exercise: { readonly id: string; readonly slug: string; readonly title: string; readonly language: Language };
+  readonly xp: number;
+  readonly assigneeId: string;
+  readonly latestSubmissionId: string | null;
+  readonly updatedAt: Date;
+}
+
+export interface TaskDetails extends TaskView {
+  /** Markdown. */
+  readonly statement: string;
+}
+
+const shown = ['exercise.course', 'revision'] as const;
+
+function viewTask(task: Task, latestSubmissionId: string | null): TaskView {
+  const exercise = task.exercise.getEntity();
+  return {
+    id: task.id,
+    status: task.status,
+    courseSlug: exercise.course.getEntity().slug,
+    exercise: { id: exercise.id, slug: exercise.slug, title: exercise.title, language: exercise.language },
+    xp: task.revision.getEntity().xp,
+    assigneeId: task.assignee.id,
+    latestSubmissionId,
+    updatedAt: task.updatedAt,
+  };
+}
+
+/** The tasks assigned to a user, in the order of their courses. */
+export async function listTasks(em: Em, userId: string): Promise<TaskView[]> {
+  const tasks = await em.find(
+    Task,
+    { assignee: userId },
+    { populate: [...shown], orderBy: { exercise: { course: { slug: 'asc' }, position: 'asc' } } },
+  );
+  const submissions = await em.find(Submission, { task: tasks.map((task) => task.id) }, { orderBy: { attemptNo: 'asc' } });
+  const latest = new Map(submissions.map((submission) => [submission.task.id, submission.id]));
+  return tasks.map((task) => viewTask(task, latest.get(task.id) ?? null));
+}
+
+/**
+ * One task, for its assignee or an admin.
+ *
+ * @throws DomainError `not-found`, also for a task of somebody else: its existence is not told.
+ */
+export async function selectTask(em: Em, actor: Actor, taskId: string): Promise<TaskDetails> {
+  const task = await em.findOne(Task, taskId, { populate: [...shown] });
+  if (task === null || (task.assignee.id !== actor.id && actor.role !== 'SUPER_ADMIN')) throw taskNotFound();
+  const latest = await em.findOne(Submission, { task }, { orderBy: { attemptNo: 'desc' } });
+  return { ...viewTask(task, latest?.id ?? null), statement: task.revision.getEntity().statement };
+}
+
+export function taskNotFound(): DomainError {
+  return new DomainError('not-found', 'There is no such task.');
+}
+
+/** Locks a task's row until the caller's transaction ends: whoever changes a task, its submissions or its XP does this first. */
+export async function lockTask(em: Em, taskId: string): Promise<Task> {
+  const task = await em.findOne(Task, taskId, { lockMode: LockMode.PESSIMISTIC_WRITE });
+  if (task === null) throw taskNotFound();
+  return task;
+}
+
+/** Notes that the assignee has begun (the first push). A repeat, and a task that is under way, changes nothing. */
+export async function beginTask(em: Em, input: { taskId: string; actorId: string }): Promise<void> {
+  await em.transactional(async (tx) => {
+    const task = await lockTask(tx, input.taskId);
+    if (task.status !== 'TODO') return;
+    task.status = taskAfter(task.status, 'begin');
+    task.updatedAt = new Date();
+    recordActivity(tx, 'task.begun', { actorId: input.actorId, taskId: task.id });
+  });
+}

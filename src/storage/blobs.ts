@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
+
+/** Content-addressed store of logs: gzip files named by the SHA-256 of what they hold. */
+export interface BlobStore {
+  /** Stores bytes and returns their key. Storing the same bytes again is free. */
+  put(content: Buffer): Promise<string>;
+  /** @throws Error with code ENOENT for an unknown key. */
+  get(key: string): Promise<Buffer>;
+}
+
+/** Blobs below `folder`; a write is seen whole or not at all. */
+export function createBlobStore(folder: string): BlobStore {
+  const pathOf = (key: string) => {
+    if (!/^[0-9a-f]{64}$/.test(key)) throw new Error('not a blob key');
+    return join(folder, key.slice(0, 2), `${key}.gz`);
+  };
+  return {
+    async put(content) {
+      const key = createHash('sha256').update(content).digest('hex');
+      const path = pathOf(key);
+      await mkdir(dirname(path), { recursive: true });
+      const partial = `${path}.${process.pid}.${performance.now()}`;
+      await writeFile(partial, await promisify(gzip)(content));
+      await rename(partial, path);
+      return key;
+    },
+    async get(key) {
+      return promisify(gunzip)(await readFile(pathOf(key)));
+    },
+  };
+}

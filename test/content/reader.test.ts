@@ -1,0 +1,221 @@
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import {
+  ContentError,
+  type ContentFile,
+  type ContentFileRole,
+  type ExerciseContent,
+  readCourseContent,
+} from '../../src/services/content.ts';
+
+const demo = join(import.meta.dirname, '../../content/demo');
+
+const busUuid = '019b76da-abe8-7c00-a204-f709c5c687ed';
+
+const filesOf = (exercise: ExerciseContent, ...roles: ContentFileRole[]): readonly ContentFile[] =>
+  exercise.files.filter((file) => roles.includes(file.role));
+
+const pathsOf = (exercise: ExerciseContent, ...roles: ContentFileRole[]): readonly string[] =>
+  filesOf(exercise, ...roles).map((file) => file.path);
+
+/** Test cases as they stand in the source, one per line by our own convention. */
+const countTests = (files: readonly ContentFile[]): number =>
+  files.reduce((sum, { content }) => sum + (content.match(/^test\(|^ {4}def test_/gm)?.length ?? 0), 0);
+
+/** Changes the text of one file; fails where there is nothing to change, so that no case passes by accident. */
+async function edit(path: string, from: string, to: string): Promise<void> {
+  const text = await readFile(path, 'utf8');
+  expect(text).toContain(from);
+  await writeFile(path, text.replace(from, to));
+}
+
+describe('the demo content', () => {
+  test('is a course of four exercises with a starter', async () => {
+    const { course, exercises } = await readCourseContent(demo);
+    expect(course).toEqual({
+      slug: 'small-tools',
+      title: expect.any(String),
+      summary: expect.any(String),
+      starterSlug: 'night-bus-board',
+    });
+    expect(exercises.map(({ slug, language }) => [slug, language])).toEqual([
+      ['night-bus-board', 'javascript'],
+      ['balcony-garden', 'python'],
+      ['parcel-lockers', 'javascript'],
+      ['kitchen-plan', 'python'],
+    ]);
+    expect(exercises.map(({ xp }) => xp)).toEqual(exercises.map(({ xp }) => xp).toSorted((left, right) => left - right));
+  });
+
+  test('states how many tests each exercise has', async () => {
+    const { exercises } = await readCourseContent(demo);
+    for (const exercise of exercises) {
+      expect([exercise.slug, exercise.tests.visible.count, exercise.tests.hidden.count]).toEqual([
+        exercise.slug,
+        countTests(filesOf(exercise, 'visible-test')),
+        countTests(filesOf(exercise, 'hidden-test')),
+      ]);
+    }
+  });
+
+  test('places every file in the repository of the student', async () => {
+    const { exercises } = await readCourseContent(demo);
+    const [bus, garden] = exercises;
+    if (bus === undefined || garden === undefined) throw new Error('exercises are missing');
+    expect(bus.files.map(({ role, path }) => `${role} ${path}`)).toEqual([
+      'configuration .atelier/oxlintrc.json',
+      'hidden-test test/board-rules.test.js',
+      'solution src/board.js',
+      'starter README.md',
+      'starter package.json',
+      'starter src/board.js',
+      'visible-test test/board.test.js',
+    ]);
+    expect(pathsOf(garden, 'configuration')).toEqual(['.atelier/ruff.json']);
+    for (const exercise of exercises) {
+      expect(exercise.statement).toMatch(new RegExp(`^# ${exercise.title}\n`));
+      expect(pathsOf(exercise, 'starter')).toEqual(expect.arrayContaining([...pathsOf(exercise, 'solution')]));
+      // A starter that is the solution would leave nothing to do.
+      const starter = filesOf(exercise, 'starter').map(({ content }) => content);
+      expect(filesOf(exercise, 'solution').some(({ content }) => !starter.includes(content))).toBe(true);
+    }
+  });
+});
+
+describe('reading a course', () => {
+  let folder: string;
+  let exercise: string;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'atelier-content-'));
+    await cp(demo, folder, { recursive: true });
+    exercise = join(folder, 'exercises/night-bus-board');
+  });
+
+  afterEach(async () => {
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const hashes = async (): Promise<readonly string[]> =>
+    (await readCourseContent(folder)).exercises.map(({ contentHash }) => contentHash);
+
+  test('gives the same hash for the same content, however its JSON is laid out', async () => {
+    const before = await hashes();
+    await edit(
+      join(exercise, 'exercise.json'),
+      '"kind": "project",\n  "language": "javascript"',
+      '"language":"javascript", "kind":"project"',
+    );
+    expect(await hashes()).toEqual(before);
+  });
+
+  test.each([
+    ['statement.md', '# Night bus board', '# Night bus sign'],
+    ['exercise.json', '"xp": 50', '"xp": 51'],
+    ['tests/hidden/test/board-rules.test.js', '1439', '1438'],
+    ['starter/README.md', 'Run the tests', 'Run all tests'],
+    ['lint/oxlintrc.json', '"no-var": "error"', '"no-var": "warn"'],
+  ])('gives another hash for another %s, and for no other exercise', async (path, from, to) => {
+    const [first, ...others] = await hashes();
+    await edit(join(exercise, path), from, to);
+    const [firstNow, ...othersNow] = await hashes();
+    expect(firstNow).not.toBe(first);
+    expect(othersNow).toEqual(others);
+  });
+
+  const refused: readonly (readonly [name: string, breakIt: () => Promise<unknown>, message: RegExp])[] = [
+    [
+      'an unknown key in course.json',
+      () => edit(join(folder, 'course.json'), '"slug"', '"theme": "dark", "slug"'),
+      /course\.json: .*"theme"/,
+    ],
+    [
+      'an unknown key in exercise.json',
+      () => edit(join(exercise, 'exercise.json'), '"slug"', '"points": 5, "slug"'),
+      /night-bus-board\/exercise\.json: .*"points"/,
+    ],
+    [
+      'a count that is text',
+      () => edit(join(exercise, 'exercise.json'), '"count": 6', '"count": "6"'),
+      /tests\.visible\.count: .*number/,
+    ],
+    ['no JSON', () => writeFile(join(exercise, 'exercise.json'), '{'), /exercise\.json: is not JSON/],
+    [
+      'a language without a runner',
+      () => edit(join(exercise, 'exercise.json'), '"javascript"', '"cobol"'),
+      /exercise\.json: correct it: language/,
+    ],
+    [
+      'a test path that leaves the folder',
+      () => edit(join(exercise, 'exercise.json'), 'test/board.test.js', 'test/../../board.test.js'),
+      /tests\.visible\.files\.0: no "\.", "\.\."/,
+    ],
+    ['a missing course.json', () => rm(join(folder, 'course.json')), /course\.json: cannot be read/],
+    ['a missing exercise', () => rm(exercise, { recursive: true }), /night-bus-board: cannot be read/],
+    ['a missing statement', () => rm(join(exercise, 'statement.md')), /statement\.md: is missing or empty/],
+    ['an empty statement', () => writeFile(join(exercise, 'statement.md'), '\n'), /statement\.md: is missing or empty/],
+    [
+      'a missing test file',
+      () => rm(join(exercise, 'tests/hidden/test/board-rules.test.js')),
+      /board-rules\.test\.js: is missing/,
+    ],
+    ['a missing lint configuration', () => rm(join(exercise, 'lint/oxlintrc.json')), /lint\/oxlintrc\.json: is missing/],
+    [
+      'a starter that the course does not have',
+      () => edit(join(folder, 'course.json'), '"starter": "night-bus-board"', '"starter": "day-bus"'),
+      /course\.json: the starter day-bus/,
+    ],
+    [
+      'an exercise that the course does not name',
+      () => cp(exercise, join(folder, 'exercises/day-bus'), { recursive: true }),
+      /exercises\/day-bus: is not in the course/,
+    ],
+    [
+      'a slug that is not the name of the folder',
+      () => edit(join(exercise, 'exercise.json'), '"slug": "night-bus-board"', '"slug": "day-bus"'),
+      /exercise\.json: slug is day-bus/,
+    ],
+    [
+      'the uuid of another exercise',
+      () => edit(join(folder, 'exercises/balcony-garden/exercise.json'), '019b76da-afd0-78c0-ba13-f948edf37e01', busUuid),
+      /balcony-garden\/exercise\.json: has the uuid of night-bus-board/,
+    ],
+    [
+      'a symlink to a file',
+      () => symlink('/etc/hostname', join(exercise, 'starter/host.txt')),
+      /host\.txt: is not a regular file/,
+    ],
+    ['a symlink to a folder', () => symlink('/etc', join(exercise, 'starter/etc')), /starter\/etc: is not a regular file/],
+    [
+      'a binary file',
+      () => writeFile(join(exercise, 'starter/logo'), Buffer.from([0xff, 0xfe, 0])),
+      /starter\/logo: is not UTF-8/,
+    ],
+    [
+      'a file of more than 1 MiB',
+      () => writeFile(join(exercise, 'starter/big'), 'x'.repeat(1024 * 1024 + 1)),
+      /starter\/big: is larger/,
+    ],
+    ['a name with a backslash', () => writeFile(join(exercise, 'starter/a\\b'), ''), /rename it/],
+    ['a file that belongs nowhere', () => writeFile(join(exercise, 'notes.txt'), 'x'), /notes\.txt: has no place/],
+    [
+      'a starter file in the place of a test',
+      () => cp(join(exercise, 'tests/visible/test'), join(exercise, 'starter/test'), { recursive: true }),
+      /test\/board\.test\.js is both/,
+    ],
+    [
+      'more than 500 files',
+      () => Promise.all(Array.from({ length: 500 }, (_, index) => writeFile(join(exercise, `starter/f${index}`), ''))),
+      /night-bus-board: holds more than 500 files/,
+    ],
+  ];
+
+  test.each(refused)('refuses %s', async (_name, breakIt, message) => {
+    await breakIt();
+    const error: unknown = await readCourseContent(folder).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ContentError);
+    expect(error).toHaveProperty('message', expect.stringMatching(message));
+  });
+});
