@@ -1,0 +1,106 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { git, GitError } from './git.ts';
+
+/** A regular file of a commit. */
+export interface CommitFile {
+  readonly path: string;
+  readonly content: Buffer;
+}
+
+/** Bounds of what is taken from a commit: a project exercise is small, whatever a repository holds. */
+const commitLimits = { files: 2_000, totalBytes: 16 * 1024 * 1024, fetchTimeoutMs: 60_000 } as const;
+
+/** What is wrong with the student's commit itself, in words for the student. */
+export class SourceProblem extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'SourceProblem';
+  }
+}
+
+/**
+ * Fetches one commit into a throw-away bare repository and reads its regular files; nothing is ever checked out. Symbolic links and
+ * submodules are left out.
+ *
+ * @param input.url an http(s) address of a repository that lets the commit be fetched by its id.
+ * @param input.token sent as the password of HTTP Basic authentication.
+ * @throws SourceProblem where the commit is larger than `commitLimits`.
+ * @throws GitError where fetching fails: the server is down, or the commit is not there.
+ */
+export async function readCommit(input: {
+  url: string;
+  token: string;
+  commit: string;
+  scratchFolder: string;
+  signal: AbortSignal;
+}): Promise<CommitFile[]> {
+  const folder = await mkdtemp(join(input.scratchFolder, 'fetch-'));
+  try {
+    await git(folder, ['init', '--quiet', '--bare', '.']);
+    const authorization = `Authorization: Basic ${Buffer.from(`judge:${input.token}`).toString('base64')}`;
+    await git(folder, ['fetch', '--quiet', '--depth=1', '--no-tags', '--no-recurse-submodules', '--', input.url, input.commit], {
+      signal: input.signal,
+      timeoutMs: commitLimits.fetchTimeoutMs,
+      // By the environment, not the command line: process lists show arguments.
+      environment: extraSetting('http.extraHeader', authorization),
+    });
+    return await readTree(folder, input.commit, input.signal);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** GIT_CONFIG_PARAMETERS quotes like a shell: each setting is `'key'='value'`. */
+function extraSetting(key: string, value: string): Record<string, string> {
+  return { GIT_CONFIG_PARAMETERS: `'${key}'='${value.replaceAll("'", String.raw`'\''`)}'` };
+}
+
+/** Reads all regular files of a commit in a local repository. */
+async function readTree(folder: string, commit: string, signal: AbortSignal): Promise<CommitFile[]> {
+  const listing = await git(folder, ['ls-tree', '-r', '-z', '-l', '--full-tree', commit], { signal });
+  const entries = parseListing(listing);
+  const totalBytes = entries.reduce((sum, entry) => sum + entry.size, 0);
+  if (entries.length > commitLimits.files) throw new SourceProblem(`The commit has more than ${commitLimits.files} files.`);
+  if (totalBytes > commitLimits.totalBytes) {
+    throw new SourceProblem(`The commit's files are larger than ${commitLimits.totalBytes / 1024 / 1024} MiB together.`);
+  }
+  const contents = await git(folder, ['cat-file', '--batch'], {
+    signal,
+    input: entries.map((entry) => `${entry.object}\n`).join(''),
+    maxOutputBytes: commitLimits.totalBytes + entries.length * 100,
+  });
+  let offset = 0;
+  return entries.map((entry) => {
+    // Each object: "<id> blob <size>\n", its bytes, "\n".
+    const start = contents.indexOf('\n', offset) + 1;
+    offset = start + entry.size + 1;
+    return { path: entry.path, content: contents.subarray(start, start + entry.size) };
+  });
+}
+
+interface TreeEntry {
+  readonly object: string;
+  readonly size: number;
+  readonly path: string;
+}
+
+/** Regular files (modes 100644 and 100755) of `ls-tree -r -z -l`; a path that is not UTF-8 is refused. */
+function parseListing(listing: Buffer): TreeEntry[] {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(listing);
+  } catch {
+    throw new SourceProblem('The commit has a file name that is not UTF-8.');
+  }
+  return text
+    .split('\0')
+    .map((line) => /^100(?:644|755) blob ([0-9a-f]+) +(\d+)\t(.+)$/s.exec(line))
+    .filter((match) => match !== null)
+    .map(([, object = '', size = '0', path = '']) => ({ object, size: Number(size), path }));
+}
+
+/** Whether fetching failed because the server does not give out this commit (as opposed to not answering). */
+export function isMissingCommit(error: unknown): boolean {
+  return error instanceof GitError && /not our ref|couldn't find remote ref|repository .* not found/i.test(error.stderr);
+}
