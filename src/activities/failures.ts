@@ -1,0 +1,54 @@
+import { activityInfo, log } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { DomainError, type ErrorKind } from '../domain/errors.ts';
+import { SandboxError } from '../sandbox/sandbox.ts';
+
+/** Which refusals of ours a repeat could turn: only what is about a part that was away. */
+const isRetryable = {
+  unauthenticated: false,
+  forbidden: false,
+  'self-review': false,
+  'not-found': false,
+  validation: false,
+  'invalid-state': false,
+  'already-decided': false,
+  'nothing-pushed': false,
+  'ref-not-found': false,
+  'key-reused': false,
+  'outcome-unknown': true,
+  unavailable: true,
+} as const satisfies Record<ErrorKind, boolean>;
+
+/** Failures are stored in the history, in clear: short, and without stacks that quote data. */
+const maxMessageLength = 1_000;
+
+function toFailure(error: unknown): unknown {
+  if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
+  const message = (error instanceof Error ? error.message : String(error)).slice(0, maxMessageLength);
+  if (error instanceof DomainError) {
+    return ApplicationFailure.create({ message, type: error.kind, nonRetryable: !isRetryable[error.kind] });
+  }
+  if (error instanceof SandboxError) {
+    return ApplicationFailure.create({ message, type: 'sandbox', nonRetryable: !error.transient });
+  }
+  return ApplicationFailure.create({ message, type: error instanceof Error ? error.name : 'unknown' });
+}
+
+type AnyActivities = Record<string, (input: never) => Promise<unknown>>;
+
+/** Wraps activities so that what they throw is classified, shortened and logged once; shapes stay as they are. */
+export function withFailures<A extends AnyActivities>(activities: A): A {
+  const wrapped = Object.entries(activities).map(([name, run]) => [
+    name,
+    async (input: never) => {
+      try {
+        return await run(input);
+      } catch (error) {
+        const failure = toFailure(error);
+        if (!(failure instanceof CancelledFailure)) log.warn('activity failed', { name, attempt: activityInfo().attempt, error });
+        throw failure;
+      }
+    },
+  ]);
+  return Object.fromEntries(wrapped) as A;
+}

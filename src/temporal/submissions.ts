@@ -1,0 +1,148 @@
+import {
+  type Client,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { DomainError, type ErrorKind } from '../domain/errors.ts';
+import type { DecisionRequest } from '../domain/reviews.ts';
+import { checksStarted, decideReview, searchAttributes, taskQueues } from '../workflows/contract.ts';
+import type { submissionWorkflow } from '../workflows/submission.ts';
+
+/** Whom a submission's workflow is started for: ids only, they are stored in the history. */
+export interface SubmissionToStart {
+  readonly id: string;
+  readonly workflowId: string;
+  readonly studentId: string;
+  readonly taskId: string;
+  readonly exerciseId: string;
+  readonly attemptNo: number;
+}
+
+/** `closed`: the workflow has ended (or never began): the database knows with what. */
+export type DecideResult = { readonly status: 'decided'; readonly reviewId: string } | { readonly status: 'closed' };
+
+/** All that is said to submission workflows, in domain words: callers never see the SDK. */
+export interface SubmissionWorkflows {
+  /**
+   * Starts the workflow; a workflow that runs or has run under this id is success, so it may be repeated.
+   *
+   * @throws DomainError `unavailable` where Temporal does not answer within 2 s.
+   */
+  start(submission: SubmissionToStart): Promise<void>;
+  /**
+   * Has the workflow decide, and waits up to 5 s for the commit. The request's id is the update's id: asking again with it is safe.
+   *
+   * @throws DomainError `outcome-unknown` without an answer in time, `unavailable` where Temporal is down, or the workflow's refusal.
+   */
+  decide(workflowId: string, request: DecisionRequest): Promise<DecideResult>;
+  /** Tells the workflow that the judge has begun. */
+  announceChecksStarted(workflowId: string): Promise<void>;
+  /**
+   * What is there, asked for at most 2 s. A judging worker takes jobs only with a sandbox, so one that polls means that submissions are
+   * judged; one that died is noticed after about a minute, the length of a poll.
+   */
+  health(): Promise<{ readonly temporal: boolean; readonly judging: boolean }>;
+}
+
+/** How long a request of the API waits: short, because the relay starts the workflow anyway. */
+const startDeadlineMs = 2_000;
+const decideDeadlineMs = 5_000;
+
+/** A worker's poll is open for 60 s before it is renewed. */
+const pollMs = 65_000;
+
+/** TASK_QUEUE_TYPE_ACTIVITY of Temporal's API; the package that names it is CommonJS whose names Node does not see. */
+const activityTaskQueue = 2;
+
+export function createSubmissionWorkflows(client: Client): SubmissionWorkflows {
+  const within = <T>(ms: number, call: () => Promise<T>) => client.connection.withDeadline(Date.now() + ms, call);
+  return {
+    async start(submission) {
+      try {
+        await within(startDeadlineMs, () =>
+          client.workflow.start<typeof submissionWorkflow>('submissionWorkflow', {
+            taskQueue: taskQueues.submissions,
+            workflowId: submission.workflowId,
+            args: [{ submissionId: submission.id, studentId: submission.studentId }],
+            // A run that is open is the one we want; a closed one must never be repeated: that would judge and reward twice.
+            workflowIdConflictPolicy: 'USE_EXISTING',
+            workflowIdReusePolicy: 'REJECT_DUPLICATE',
+            staticSummary: `attempt ${submission.attemptNo} of task ${submission.taskId}`,
+            staticDetails: `submission ${submission.id} of student ${submission.studentId}`,
+            typedSearchAttributes: [
+              { key: searchAttributes.submissionStatus, value: 'QUEUED' },
+              { key: searchAttributes.studentRef, value: submission.studentId },
+              { key: searchAttributes.taskRef, value: submission.taskId },
+              { key: searchAttributes.exerciseRef, value: submission.exerciseId },
+              { key: searchAttributes.attempt, value: submission.attemptNo },
+            ],
+          }),
+        );
+      } catch (error) {
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return;
+        throw new DomainError('unavailable', 'The workflow could not be started now.', { cause: error });
+      }
+    },
+
+    async decide(workflowId, request) {
+      try {
+        const { reviewId } = await within(decideDeadlineMs, () =>
+          client.workflow.getHandle(workflowId).executeUpdate(decideReview, { updateId: request.requestId, args: [request] }),
+        );
+        return { status: 'decided', reviewId };
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return { status: 'closed' };
+        throw refusalOf(error);
+      }
+    },
+
+    async announceChecksStarted(workflowId) {
+      await within(startDeadlineMs, () => client.workflow.getHandle(workflowId).signal(checksStarted));
+    },
+
+    async health() {
+      try {
+        const { pollers } = await within(startDeadlineMs, () =>
+          client.workflowService.describeTaskQueue({
+            namespace: client.options.namespace,
+            taskQueue: { name: taskQueues.judging },
+            taskQueueType: activityTaskQueue,
+          }),
+        );
+        const polledAt = (pollers ?? []).map((poller) => Number(poller.lastAccessTime?.seconds ?? 0) * 1000);
+        return { temporal: true, judging: polledAt.some((at) => at > Date.now() - pollMs) };
+      } catch {
+        return { temporal: false, judging: false };
+      }
+    },
+  };
+}
+
+/** The kinds that a workflow refuses an update with. */
+const refusals: ReadonlySet<string> = new Set<ErrorKind>([
+  'already-decided',
+  'invalid-state',
+  'self-review',
+  'forbidden',
+  'validation',
+]);
+
+function refusalOf(error: unknown): DomainError {
+  if (error instanceof WorkflowUpdateFailedError && error.cause instanceof ApplicationFailure) {
+    const { type, message } = error.cause;
+    if (type !== undefined && type !== null && refusals.has(type)) return new DomainError(type as ErrorKind, message);
+  }
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
+    return new DomainError(
+      'outcome-unknown',
+      'No answer in time: the decision may or may not be taken. Repeat with the same Idempotency-Key.',
+      { cause: error },
+    );
+  }
+  return new DomainError('unavailable', 'The workflow engine does not answer now. Repeat with the same Idempotency-Key.', {
+    cause: error,
+  });
+}

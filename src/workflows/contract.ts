@@ -1,0 +1,58 @@
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { DecisionRequest } from '../domain/reviews.ts';
+import type { Conclusion, SubmissionStage } from '../domain/submissions.ts';
+
+/** One task queue per process, so that each scales by itself. */
+export const taskQueues = {
+  submissions: 'atelier-submissions',
+  judging: 'atelier-judging',
+  notifications: 'atelier-notifications',
+} as const;
+
+/** Spells a delivery's workflow id; a submission's is spelt in its row. */
+export const deliveryWorkflowId = (deliveryId: string) => `delivery-${deliveryId}`;
+
+/** Opaque values only: search attributes are stored in clear. */
+export const searchAttributes = {
+  submissionStatus: defineSearchAttributeKey('SubmissionStatus', SearchAttributeType.KEYWORD),
+  studentRef: defineSearchAttributeKey('StudentRef', SearchAttributeType.KEYWORD),
+  taskRef: defineSearchAttributeKey('TaskRef', SearchAttributeType.KEYWORD),
+  exerciseRef: defineSearchAttributeKey('ExerciseRef', SearchAttributeType.KEYWORD),
+  attempt: defineSearchAttributeKey('Attempt', SearchAttributeType.INT),
+  reviewDueAt: defineSearchAttributeKey('ReviewDueAt', SearchAttributeType.DATETIME),
+} as const;
+
+export interface SubmissionInput {
+  readonly submissionId: string;
+  readonly studentId: string;
+}
+
+export interface SubmissionOutcome {
+  readonly conclusion: Conclusion;
+}
+
+export interface DecisionAnswer {
+  readonly reviewId: string;
+}
+
+/** A reviewer's decision by the API. An update, because the caller wants to know what became of it; its id is the request's id. */
+export const decideReview = defineUpdate<DecisionAnswer, [DecisionRequest]>('decideReview');
+
+/** The same decision by hand in Temporal's web UI or CLI. A signal cannot answer: what is invalid is logged and ignored. */
+export const reviewDecided = defineSignal<[Omit<DecisionRequest, 'via'>]>('reviewDecided');
+
+/** The judge has begun: until then a submission waits in the queue, also where no sandbox runs. */
+export const checksStarted = defineSignal('checksStarted');
+
+/** An admin's word on a parked submission: try again, or close it without charging the student. */
+export const parkedResolved = defineSignal<[{ readonly action: 'redrive' | 'close' }]>('parkedResolved');
+
+/** For debugging; pages read PostgreSQL. */
+export const submissionState = defineQuery<{ readonly stage: SubmissionStage; readonly parkedReason: string | null }>(
+  'submissionState',
+);
+
+export interface DeliveryInput {
+  readonly deliveryId: string;
+}

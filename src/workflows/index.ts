@@ -1,0 +1,2 @@
+export { deliveryWorkflow } from './delivery.ts';
+export { submissionWorkflow } from './submission.ts';
