@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+import { pinoHttp } from 'pino-http';
+import { contract } from './contract/contract.ts';
+import type { Dependencies } from './dependencies.ts';
+import { errorHandler } from './middleware/error-handler.ts';
+import { HttpProblem } from './middleware/problems.ts';
+import { mount } from './mount.ts';
+import { openApiDocument } from './openapi.ts';
+import { docsPage, homePage } from './pages.ts';
+import { exercisesHandlers } from './routes/exercises.ts';
+import { gitRouter } from './routes/git.ts';
+import { healthRouter } from './routes/health.ts';
+import { notificationsHandlers } from './routes/notifications.ts';
+import { reviewsHandlers } from './routes/reviews.ts';
+import { submissionsHandlers } from './routes/submissions.ts';
+import { tasksHandlers } from './routes/tasks.ts';
+import { usersHandlers } from './routes/users.ts';
+
+const swaggerFolder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+
+/** The whole HTTP application over its dependencies; it listens nowhere. */
+export function createApp(dependencies: Dependencies): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.use(
+    pinoHttp({
+      logger: dependencies.logger,
+      genReqId: (request, response) => {
+        const sent = request.headers['x-request-id'];
+        const id = typeof sent === 'string' && /^[A-Za-z0-9-]{1,64}$/.test(sent) ? sent : randomUUID();
+        response.setHeader('X-Request-Id', id);
+        return id;
+      },
+      autoLogging: { ignore: (request) => request.url?.startsWith('/health') ?? false },
+      serializers: { req: ({ id, method, url }: { id: string; method: string; url: string }) => ({ id, method, url }) },
+    }),
+  );
+  app.use(helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } }));
+  app.use('/health', healthRouter(dependencies));
+  app.use('/git', gitRouter(dependencies));
+  app.use(
+    '/api',
+    mount(
+      contract,
+      {
+        ...usersHandlers(dependencies),
+        ...exercisesHandlers,
+        ...tasksHandlers(dependencies),
+        ...submissionsHandlers(dependencies),
+        ...reviewsHandlers(dependencies),
+        ...notificationsHandlers,
+      },
+      dependencies,
+    ),
+  );
+  const document = openApiDocument(contract, dependencies.config.ATELIER_ORIGIN);
+  app.get('/openapi.json', (_request, response) => {
+    response.json(document);
+  });
+  app.get('/docs', (_request, response) => {
+    response.type('html').send(docsPage);
+  });
+  // The page's own script: the content security policy allows none inside the page.
+  app.get('/docs/start.js', (_request, response) => {
+    response.type('js').send("SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs' });");
+  });
+  for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js']) {
+    app.get(`/docs/${file}`, (_request, response) => response.sendFile(join(swaggerFolder, file)));
+  }
+  app.get('/', (_request, response) => {
+    response.type('html').send(homePage);
+  });
+  app.use((request) => {
+    throw new HttpProblem(404, 'not-found', `There is nothing at ${request.path}.`);
+  });
+  app.use(errorHandler);
+  return app;
+}

@@ -1,0 +1,16 @@
+import { exercisesContract } from './exercises.ts';
+import { notificationsContract } from './notifications.ts';
+import { reviewsContract } from './reviews.ts';
+import { submissionsContract } from './submissions.ts';
+import { tasksContract } from './tasks.ts';
+import { usersContract } from './users.ts';
+
+/** The whole of /api; a route that is not here does not exist. */
+export const contract = {
+  ...usersContract,
+  ...exercisesContract,
+  ...tasksContract,
+  ...submissionsContract,
+  ...reviewsContract,
+  ...notificationsContract,
+} as const;

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { languageNames } from '../../domain/check-runs.ts';
+import { taskStatuses } from '../../domain/tasks.ts';
+import { ById, defineContract, Instant } from './core.ts';
+
+const TaskView = z
+  .object({
+    id: z.uuid(),
+    status: z.enum(taskStatuses),
+    courseSlug: z.string(),
+    exercise: z.object({ id: z.uuid(), slug: z.string(), title: z.string(), language: z.enum(languageNames) }),
+    xp: z.int(),
+    assigneeId: z.uuid(),
+    cloneUrl: z.string().meta({ description: 'Address for git clone and push; the password is an access token.' }),
+    latestSubmissionId: z.uuid().nullable(),
+    updatedAt: Instant,
+  })
+  .meta({ id: 'Task' });
+
+/** What git accepts as a branch or tag name, and a good deal less: no option, no path tricks. */
+const Ref = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/)
+  .refine((ref) => !ref.includes('..') && !ref.includes('//') && !ref.endsWith('/') && !ref.endsWith('.lock'), 'not a ref name');
+
+export const tasksContract = defineContract({
+  listTasks: {
+    method: 'get',
+    path: '/tasks',
+    tag: 'tasks',
+    summary: 'The tasks assigned to you',
+    access: 'user',
+    status: 200,
+    response: z.object({ items: z.array(TaskView) }),
+  },
+  startTask: {
+    method: 'post',
+    path: '/tasks',
+    tag: 'tasks',
+    summary: 'Start an exercise of a course that you are enrolled in; a second call returns the same task',
+    access: 'user',
+    body: z.strictObject({ exerciseId: z.uuid() }),
+    status: 201,
+    response: TaskView,
+  },
+  getTask: {
+    method: 'get',
+    path: '/tasks/{id}',
+    tag: 'tasks',
+    summary: 'One task with its statement',
+    access: 'user',
+    params: ById,
+    status: 200,
+    response: TaskView.extend({ statement: z.string().meta({ description: 'Markdown' }) }).meta({ id: 'TaskDetails' }),
+  },
+  submitTask: {
+    method: 'post',
+    path: '/tasks/{id}/submit',
+    tag: 'tasks',
+    summary: "Submit what was pushed to the task's repository",
+    access: 'user',
+    isKeyed: true,
+    params: ById,
+    body: z.strictObject({
+      ref: Ref.optional().meta({ description: 'Branch, tag or full commit id; main unless given.' }),
+    }),
+    status: 202,
+    response: z.object({ submissionId: z.uuid(), attemptNo: z.int(), commit: z.string(), statusUrl: z.string() }),
+  },
+});

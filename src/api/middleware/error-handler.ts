@@ -1,0 +1,66 @@
+import { ConnectionException, DriverException } from '@mikro-orm/core';
+import type { ErrorRequestHandler } from 'express';
+import { DomainError, type ErrorKind } from '../../domain/errors.ts';
+import { HttpProblem, sendProblem } from './problems.ts';
+
+const statuses = {
+  unauthenticated: 401,
+  forbidden: 403,
+  'self-review': 403,
+  'not-found': 404,
+  validation: 422,
+  'invalid-state': 409,
+  'already-decided': 409,
+  'nothing-pushed': 409,
+  'ref-not-found': 422,
+  'key-reused': 422,
+  'outcome-unknown': 503,
+  unavailable: 503,
+} as const satisfies Record<ErrorKind, number>;
+
+const retryAfterSeconds = '5';
+
+function problemOf(error: unknown): HttpProblem | null {
+  if (error instanceof HttpProblem) return error;
+  if (error instanceof DomainError) {
+    const status = statuses[error.kind];
+    const headers = {
+      ...(status === 401 && { 'WWW-Authenticate': 'Bearer' }),
+      ...(status === 503 && { 'Retry-After': retryAfterSeconds }),
+    };
+    return new HttpProblem(status, error.kind, error.message, { headers });
+  }
+  if (isDatabaseAway(error)) {
+    return new HttpProblem(503, 'unavailable', 'The database does not answer now. Nothing was changed: try again.', {
+      headers: { 'Retry-After': retryAfterSeconds },
+    });
+  }
+  if (error instanceof URIError) return new HttpProblem(400, 'malformed-url', 'The address is not well-formed.');
+  return null;
+}
+
+/** SQLSTATE classes 08 (connection), 53 (resources), 57 (shut down), 25006 (read only), 40 (rolled back), and the socket's own codes. */
+const awayCode = /^(?:08|53|57|40)|^25006$|^(?:ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)$/;
+
+function isDatabaseAway(error: unknown): boolean {
+  if (error instanceof ConnectionException) return true;
+  const codes = [error, (error as { cause?: unknown } | null)?.cause].map((e) => (e as { code?: unknown } | null)?.code);
+  if (codes.some((code) => typeof code === 'string' && awayCode.test(code))) return true;
+  return error instanceof DriverException && /terminat|connection|timeout/i.test(error.message);
+}
+
+/** The last handler: known refusals get their problem, the rest is our fault: logged in full, told in general. */
+export const errorHandler: ErrorRequestHandler = (error: unknown, request, response, next) => {
+  const problem = problemOf(error);
+  if (problem === null || problem.status >= 500) request.log.error({ err: error }, 'request failed');
+  if (response.headersSent) {
+    // Too late for a problem document: the connection is cut, so that half an answer is not taken for a whole one.
+    next(error);
+    return;
+  }
+  sendProblem(
+    request,
+    response,
+    problem ?? new HttpProblem(500, 'internal', 'Something went wrong on our side. Tell an admin the request id.'),
+  );
+};

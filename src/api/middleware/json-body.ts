@@ -1,0 +1,63 @@
+import express, { type RequestHandler } from 'express';
+import { HttpProblem } from './problems.ts';
+
+/** Largest JSON body, in bytes, after decompression. */
+const maxBodyBytes = 100_000;
+
+const raw = express.raw({ type: () => true, limit: maxBodyBytes });
+
+/**
+ * Reads a JSON object into `request.body`; a request without a body has none.
+ *
+ * Own code, not `express.json`: that lets UTF-16, invalid UTF-8 (as U+FFFD) and bodies of other types pass.
+ */
+export const jsonBody: RequestHandler = (request, response, next) => {
+  const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+  if (!hasBody) {
+    request.body = undefined;
+    next();
+    return;
+  }
+  if (!/^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i.test(request.headers['content-type'] ?? '')) {
+    next(new HttpProblem(415, 'unsupported-media-type', 'Send application/json in UTF-8.'));
+    return;
+  }
+  raw(request, response, (error: unknown) => {
+    if (error !== undefined) {
+      next(bodyProblem(error));
+      return;
+    }
+    try {
+      request.body = parseObject(request.body as Buffer);
+      next();
+    } catch (problem) {
+      next(problem);
+    }
+  });
+};
+
+function parseObject(bytes: Buffer): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch {
+    throw new HttpProblem(400, 'malformed-json', 'The body is not JSON in UTF-8.');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new HttpProblem(400, 'malformed-json', 'The body must be a JSON object.');
+  }
+  return value as Record<string, unknown>;
+}
+
+/** What the body reader itself refuses; its errors carry a status. */
+function bodyProblem(error: unknown): unknown {
+  const status = (error as { status?: unknown }).status;
+  if (status === 413) {
+    return new HttpProblem(413, 'payload-too-large', `The body is larger than ${maxBodyBytes} bytes.`, {
+      headers: { Connection: 'close' },
+    });
+  }
+  if (status === 415) return new HttpProblem(415, 'unsupported-media-type', 'This content encoding is not supported.');
+  if (status === 400) return new HttpProblem(400, 'malformed-json', 'The body could not be read.');
+  return error;
+}

@@ -1,0 +1,109 @@
+import { type Request, Router } from 'express';
+import type { z } from 'zod';
+import type { Em, Orm } from '../database/orm.ts';
+import { DomainError } from '../domain/errors.ts';
+import type { Actor } from '../domain/users.ts';
+import type { KeyedRequest } from '../services/idempotency.ts';
+import type { AccessTokens } from './access-token.ts';
+import type { Contract, Endpoint, ParsedRequest } from './contract/core.ts';
+import { authenticate } from './middleware/authenticate.ts';
+import { jsonBody } from './middleware/json-body.ts';
+import { HttpProblem } from './middleware/problems.ts';
+
+/** The caller of an endpoint that is not public. */
+interface CallerOf<E extends Endpoint> {
+  readonly actor: E['access'] extends 'public' ? undefined : Actor;
+  readonly sessionId: E['access'] extends 'public' ? undefined : string;
+}
+
+/** What a handler works with; `em` is this request's own. */
+export type HandlerInput<E extends Endpoint> = ParsedRequest<E> &
+  CallerOf<E> & {
+    readonly em: Em;
+    /** The caller's Idempotency-Key with what it is about; its key is null where none was sent. */
+    readonly keyed: KeyedRequest;
+  };
+
+/** What a handler answers; `isReplay` says that an Idempotency-Key was known. */
+export interface Answer<E extends Endpoint> {
+  readonly body: z.input<E['response']>;
+  readonly isReplay?: boolean;
+}
+
+export type Handlers<C extends Contract> = {
+  readonly [K in keyof C]: (input: HandlerInput<C[K]>) => Promise<Answer<C[K]>>;
+};
+
+type AnyHandler = (input: object) => Promise<{ body: unknown; isReplay?: boolean }>;
+
+/** A router that parses, authenticates and authorises each request by the contract before its handler sees it. */
+export function mount<C extends Contract>(
+  contract: C,
+  handlers: Handlers<C>,
+  dependencies: { orm: Orm; tokens: AccessTokens },
+): Router {
+  const router = Router({ caseSensitive: true });
+  const methodsByPath = new Map<string, string[]>();
+  for (const [name, endpoint] of Object.entries(contract)) {
+    const path = expressPath(endpoint.path);
+    const handler = handlers[name] as unknown as AnyHandler;
+    methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), endpoint.method.toUpperCase()]);
+    router[endpoint.method](path, jsonBody, async (request, response) => {
+      const caller =
+        endpoint.access === 'public' ? undefined : await authenticate(request, dependencies.orm, dependencies.tokens);
+      if (caller !== undefined && Array.isArray(endpoint.access) && !endpoint.access.includes(caller.actor.role)) {
+        throw new DomainError('forbidden', 'Your role does not allow this.');
+      }
+      const parsed = parseRequest(endpoint, request);
+      const keyed = {
+        userId: caller?.actor.id ?? '',
+        route: `${endpoint.method} ${request.path}`,
+        key: keyOf(request),
+        body: parsed.body,
+      };
+      const answer = await handler({ ...parsed, ...caller, em: dependencies.orm.em.fork(), keyed });
+      response.status(endpoint.status).set('Cache-Control', 'no-store');
+      if (answer.isReplay === true) response.set('Idempotency-Replayed', 'true');
+      if (endpoint.status === 204) response.end();
+      else response.json(endpoint.response.parse(answer.body));
+    });
+  }
+  for (const [path, methods] of methodsByPath) {
+    router.all(path, (request) => {
+      const allow = methods.includes('GET') ? [...methods, 'HEAD'] : methods;
+      throw new HttpProblem(405, 'method-not-allowed', `${request.method} is not possible here.`, {
+        headers: { Allow: allow.join(', ') },
+      });
+    });
+  }
+  return router;
+}
+
+const expressPath = (path: string) => path.replaceAll(/\{(\w+)\}/g, ':$1');
+
+function parseRequest(endpoint: Endpoint, request: Request) {
+  const params = endpoint.params?.safeParse(request.params);
+  // An id that cannot be one names nothing: the same answer as for one that does not exist.
+  if (params?.success === false) throw new DomainError('not-found', 'There is nothing at this address.');
+  return {
+    params: params?.data,
+    query: endpoint.query === undefined ? undefined : parse(endpoint.query.strict(), request.query, 'query'),
+    body: endpoint.body === undefined ? undefined : parse(endpoint.body, request.body ?? {}, 'body'),
+  };
+}
+
+function parse<S extends z.ZodType>(schema: S, value: unknown, where: string): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const errors = result.error.issues.map((issue) => ({ path: [where, ...issue.path].join('.'), message: issue.message }));
+  throw new HttpProblem(422, 'validation', `The ${where} is not valid: ${errors[0]?.path} ${errors[0]?.message}.`, { errors });
+}
+
+function keyOf(request: Request): string | null {
+  const key = request.get('Idempotency-Key');
+  if (key === undefined) return null;
+  if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
+    throw new HttpProblem(400, 'malformed-idempotency-key', 'An Idempotency-Key has 1 to 200 visible ASCII characters.');
+  }
+  return key;
+}

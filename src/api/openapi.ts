@@ -1,0 +1,55 @@
+import { createDocument, type ZodOpenApiOperationObject } from 'zod-openapi';
+import { type Contract, type Endpoint, Problem } from './contract/core.ts';
+
+/** The OpenAPI 3.1 document of a contract, made from the schemas that validate. */
+export function openApiDocument(contract: Contract, origin: string): object {
+  const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {};
+  for (const [name, endpoint] of Object.entries(contract)) {
+    (paths[`/api${endpoint.path}`] ??= {})[endpoint.method] = operation(name, endpoint);
+  }
+  return createDocument({
+    openapi: '3.1.1',
+    info: {
+      title: 'Atelier',
+      version: '0.1.0',
+      description: 'A coding academy: every submission is one durable workflow. Errors are problem documents (RFC 9457).',
+    },
+    servers: [{ url: origin }],
+    components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+    paths,
+  });
+}
+
+function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject {
+  const problem = (description: string) => ({ description, content: { 'application/problem+json': { schema: Problem } } });
+  return {
+    operationId: name,
+    summary: endpoint.summary,
+    tags: [endpoint.tag],
+    security: endpoint.access === 'public' ? [] : [{ bearer: [] }],
+    ...((endpoint.params ?? endpoint.query) && {
+      requestParams: { ...(endpoint.params && { path: endpoint.params }), ...(endpoint.query && { query: endpoint.query }) },
+    }),
+    ...(endpoint.isKeyed && {
+      parameters: [
+        {
+          name: 'Idempotency-Key',
+          in: 'header' as const,
+          required: false,
+          description: 'The same key has one effect, however often it is sent.',
+          schema: { type: 'string' as const, maxLength: 200 },
+        },
+      ],
+    }),
+    ...(endpoint.body && { requestBody: { required: true, content: { 'application/json': { schema: endpoint.body } } } }),
+    responses: {
+      [endpoint.status]:
+        endpoint.status === 204
+          ? { description: 'done' }
+          : { description: 'ok', content: { 'application/json': { schema: endpoint.response } } },
+      ...(endpoint.access !== 'public' && { 401: problem('not logged in') }),
+      ...(Array.isArray(endpoint.access) && { 403: problem('not for your role') }),
+      default: problem('refused, with the reason'),
+    },
+  };
+}

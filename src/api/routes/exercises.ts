@@ -1,0 +1,14 @@
+import { enrol } from '../../services/enrolments.ts';
+import { listCourses } from '../../services/exercises.ts';
+import type { exercisesContract } from '../contract/exercises.ts';
+import type { Handlers } from '../mount.ts';
+
+export const exercisesHandlers: Handlers<typeof exercisesContract> = {
+  async listCourses({ em }) {
+    const items = await listCourses(em);
+    return { body: { items: items.map((course) => ({ ...course, exercises: [...course.exercises] })) } };
+  },
+  async enrol({ em, actor, params }) {
+    return { body: await enrol(em, { userId: actor.id, courseSlug: params.slug }) };
+  },
+};
