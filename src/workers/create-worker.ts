@@ -1,0 +1,57 @@
+import { once } from 'node:events';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { Config } from '../config.ts';
+import type { Logger } from '../logger.ts';
+
+/** `.ts` when run from the sources, `.js` when run from a build: tsc rewrites import specifiers, not other strings. */
+export const workflowsPath = fileURLToPath(new URL(`../workflows/index${extname(import.meta.filename)}`, import.meta.url));
+
+/** How long running activities may take to end after SIGTERM before they are handed to another worker. */
+const shutdownGraceTime = '10s';
+
+/** Temporal's logs in ours; its own signal handling would race with our order of shutting down. */
+function installRuntime(logger: Logger): void {
+  const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
+  Runtime.install({
+    shutdownSignals: [],
+    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
+      const { error, ...rest } = meta ?? {};
+      logger[levels[level]]({ ...rest, ...(error !== undefined && { err: error as unknown }) }, message);
+    }),
+  });
+}
+
+/**
+ * Runs one worker until SIGTERM or SIGINT, then ends it in order: no new work, running activities get their grace time, and at last
+ * `close` lets go of connections. Rejects where the worker fails, so that the process ends with an error and is started again.
+ */
+export async function runWorker(
+  config: Config,
+  logger: Logger,
+  options: Pick<WorkerOptions, 'taskQueue' | 'activities' | 'workflowsPath' | 'maxConcurrentActivityTaskExecutions'>,
+  close: () => Promise<void>,
+): Promise<void> {
+  installRuntime(logger);
+  const connection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
+  try {
+    const worker = await Worker.create({
+      connection,
+      namespace: config.TEMPORAL_NAMESPACE,
+      shutdownGraceTime,
+      // A worker that dies leaves its workflows' next tasks on its own queue for this long (default 10 s).
+      stickyQueueScheduleToStartTimeout: '3s',
+      // Beats reach the server at once: by default the SDK holds them back for most of the timeout.
+      maxHeartbeatThrottleInterval: '2s',
+      ...options,
+    });
+    const running = worker.run();
+    await Promise.race([running, once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+    await running;
+  } finally {
+    await close();
+    await connection.close();
+  }
+}

@@ -1,0 +1,60 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createJudgingActivities } from '../activities/judging.ts';
+import { readConfig } from '../config.ts';
+import { openOrm } from '../database/orm.ts';
+import { createLogger } from '../logger.ts';
+import { openSandbox } from '../sandbox/choose.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import { createBlobStore } from '../storage/blobs.ts';
+import { createTemporalClient } from '../temporal/client.ts';
+import { createSubmissionWorkflows } from '../temporal/submissions.ts';
+import { taskQueues } from '../workflows/contract.ts';
+import { runWorker } from './create-worker.ts';
+
+/** The judging worker: the only process that runs untrusted code, and so the only one that may reach the Docker engine. */
+const config = readConfig(process.env);
+const logger = createLogger('judging-worker', config.LOG_LEVEL);
+
+/** How often a machine without a sandbox is looked at again. */
+const sandboxRetryMs = 15_000;
+
+/** Waits for a sandbox: until there is one, this worker takes no job, and submissions wait in QUEUED. */
+async function waitForSandbox(): Promise<Sandbox> {
+  for (;;) {
+    const { sandbox, probes } = await openSandbox(config.SANDBOX, { onMessage: (message) => logger.info(message) });
+    if (sandbox !== null) return sandbox;
+    logger.error({ probes }, 'no sandbox: submissions wait in the queue');
+    await delay(sandboxRetryMs);
+  }
+}
+
+const sandbox = await waitForSandbox();
+const scratchFolder = join(config.ATELIER_DATA, 'scratch');
+await mkdir(scratchFolder, { recursive: true });
+logger.info({ removed: await sandbox.reap(new Date()) }, 'removed what a dead worker left');
+const orm = await openOrm(config.ATELIER_DATABASE_URL);
+const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
+const workflows = createSubmissionWorkflows(client);
+await runWorker(
+  config,
+  logger,
+  {
+    taskQueue: taskQueues.judging,
+    maxConcurrentActivityTaskExecutions: config.JUDGE_CONCURRENCY,
+    activities: createJudgingActivities({
+      orm,
+      sandbox,
+      blobs: createBlobStore(join(config.ATELIER_DATA, 'blobs')),
+      gitOrigin: config.ATELIER_GIT_ORIGIN,
+      secret: config.JWT_SECRET,
+      scratchFolder,
+      announceChecksStarted: (workflowId) => workflows.announceChecksStarted(workflowId),
+    }),
+  },
+  async () => {
+    await client.connection.close();
+    await orm.close();
+  },
+);

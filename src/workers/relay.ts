@@ -1,0 +1,35 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Orm } from '../database/orm.ts';
+import type { Logger } from '../logger.ts';
+import { relayUnstartedDeliveries } from '../services/notifications.ts';
+import { relayUnstartedSubmissions } from '../services/submissions.ts';
+import type { SubmissionWorkflows } from '../temporal/submissions.ts';
+
+/** How often the outbox is looked at; the api starts most workflows itself at once. */
+const intervalMs = 1_000;
+
+/** Rows started in one transaction. */
+const batchSize = 20;
+
+/**
+ * Starts the workflows of all that was accepted while Temporal was away, until `signal` aborts. A plain loop, not a schedule: it must
+ * work without any state in Temporal. Several may run at once: each skips the rows that another holds.
+ */
+export async function runRelay(dependencies: {
+  orm: Orm;
+  workflows: SubmissionWorkflows;
+  startDelivery: (deliveryId: string) => Promise<void>;
+  logger: Logger;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { orm, workflows, startDelivery, logger, signal } = dependencies;
+  while (!signal.aborted) {
+    try {
+      await relayUnstartedSubmissions(orm.em.fork(), batchSize, (submission) => workflows.start(submission));
+      await relayUnstartedDeliveries(orm.em.fork(), batchSize, startDelivery);
+    } catch (error) {
+      logger.warn({ err: error }, 'the relay could not start what is waiting; it tries again');
+    }
+    await delay(intervalMs, undefined, { signal }).catch(() => undefined);
+  }
+}
