@@ -1,0 +1,194 @@
+import { expect } from '@jest/globals';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import request from 'supertest';
+import { type AccessTokens, createAccessTokens } from '../../src/api/access-token.ts';
+import { createApp } from '../../src/api/app.ts';
+import { Problem } from '../../src/api/contract/core.ts';
+import type { Dependencies } from '../../src/api/dependencies.ts';
+import { newId } from '../../src/database/columns.ts';
+import { Session } from '../../src/database/entities/sessions.ts';
+import type { Orm } from '../../src/database/orm.ts';
+import type { Role } from '../../src/domain/users.ts';
+import { git } from '../../src/git/git.ts';
+import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
+import { insertCheckRun } from '../../src/services/check-runs.ts';
+import { selectStarterFiles } from '../../src/services/exercises.ts';
+import { openReview, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { createStudentWithTask, createSubmission, publishDemoCourse } from '../support/factories.ts';
+import { FakeSubmissionWorkflows } from '../support/fakes.ts';
+
+export const secret = 'a secret for the tests of the api, long enough';
+export const tokenTtlMs = 3_600_000;
+
+/** A listening api with its real parts (PostgreSQL, repositories) and workflows that a test steers. */
+export interface TestApi {
+  readonly server: Server;
+  /** Such as `http://127.0.0.1:40000`; also what clone addresses start with. */
+  readonly origin: string;
+  readonly databaseUrl: string;
+  readonly orm: Orm;
+  readonly repositories: Repositories;
+  readonly workflows: FakeSubmissionWorkflows;
+  readonly tokens: AccessTokens;
+  close(): Promise<void>;
+}
+
+/** An api of its own for one test file, with the demo course; `parts` replaces what the file is about. */
+export async function startApi(parts: Partial<Pick<Dependencies, 'logger'>> = {}): Promise<TestApi> {
+  const database = await createTestDatabase();
+  const folder = await mkdtemp(join(tmpdir(), 'atelier-api-'));
+  const { orm } = database;
+  await publishDemoCourse(orm);
+  const repositories = openRepositories(join(folder, 'repositories'));
+  const workflows = new FakeSubmissionWorkflows();
+  const tokens = createAccessTokens(secret, tokenTtlMs);
+  const logger = parts.logger ?? pino({ level: 'silent' });
+  const { server, origin, close } = await listen((ownOrigin) => ({
+    config: { ATELIER_ORIGIN: ownOrigin, JWT_SECRET: secret, TEMPORAL_UI_ORIGIN: undefined, TEMPORAL_NAMESPACE: 'default' },
+    orm,
+    repositories,
+    workflows,
+    tokens,
+    logger,
+  }));
+  return {
+    server,
+    origin,
+    databaseUrl: database.url,
+    orm,
+    repositories,
+    workflows,
+    tokens,
+    async close() {
+      await close();
+      await database.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Serves an app on a free port; its own address is part of what the app is made from. */
+export async function listen(
+  dependencies: (origin: string) => Dependencies,
+): Promise<{ server: Server; origin: string; close(): Promise<void> }> {
+  const server = createServer();
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  // Express types its answer as void, Node's listener too.
+  server.on('request', createApp(dependencies(origin)));
+  return {
+    server,
+    origin,
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => {
+        server.close(resolve);
+      });
+    },
+  };
+}
+
+/** A session's access token for the user, without the price of a password. */
+export async function signIn({ orm, tokens }: Pick<TestApi, 'orm' | 'tokens'>, user: { id: string }): Promise<string> {
+  const em = orm.em.fork();
+  const session = em.create(Session, {
+    id: newId(),
+    createdAt: new Date(),
+    user: user.id,
+    expiresAt: new Date(Date.now() + tokenTtlMs),
+    revokedAt: null,
+  });
+  await em.flush();
+  return tokens.sign({ sessionId: session.id, userId: user.id }).token;
+}
+
+/** Requests as one user. */
+export function as(api: Pick<TestApi, 'server'>, token: string) {
+  const bearer = `Bearer ${token}`;
+  return {
+    get: (path: string) => request(api.server).get(path).set('Authorization', bearer),
+    post: (path: string, body?: object) => request(api.server).post(path).set('Authorization', bearer).send(body),
+  };
+}
+
+/** Checks that a response is the problem document with this status and slug, and returns it. */
+export function expectProblem(response: request.Response, status: number, slug: string): Problem {
+  expect({ status: response.status, type: response.headers['content-type'], body: response.text }).toEqual({
+    status,
+    type: 'application/problem+json; charset=utf-8',
+    body: expect.stringContaining(`"type":"urn:atelier:problem:${slug}"`),
+  });
+  const problem = Problem.strict().parse(JSON.parse(response.text));
+  expect(problem.status).toBe(status);
+  expect(problem.requestId).toBe(response.headers['x-request-id']);
+  return problem;
+}
+
+/** A problem without what differs from request to request. */
+export function withoutAddress(problem: Problem): Partial<Problem> {
+  const { instance: _instance, requestId: _requestId, ...rest } = problem;
+  return rest;
+}
+
+/** Commits a file to a branch of the task's repository, as a push would; returns the commit. */
+export async function commit({ orm, repositories }: TestApi, taskId: string, text: string, branch = 'main'): Promise<string> {
+  await repositories.ensure(taskId, () => selectStarterFiles(orm.em.fork(), taskId));
+  const path = repositories.pathOf(taskId);
+  const data = (content: string) => `data ${Buffer.byteLength(content)}\n${content}\n`;
+  const from = await git(path, ['rev-parse', 'refs/heads/main']);
+  const stream =
+    `commit refs/heads/${branch}\ncommitter Student <student@example.test> 1767225600 +0000\n${data(text)}` +
+    `from ${from.toString('utf8')}M 100644 inline work.txt\n${data(text)}\n`;
+  await git(path, ['fast-import', '--quiet', '--force'], { input: stream });
+  return (await git(path, ['rev-parse', `refs/heads/${branch}`])).toString('utf8').trim();
+}
+
+/** A student's submission that passed its checks and awaits a review. */
+export async function createSubmissionInReview(
+  { orm }: Pick<TestApi, 'orm'>,
+  owner?: { student: { id: string; role: Role }; taskId: string },
+): Promise<{ student: { id: string; role: Role }; taskId: string; submissionId: string }> {
+  const { student, taskId } = owner ?? (await createStudentWithTask(orm));
+  const submissionId = await createSubmission(orm, { taskId, studentId: student.id });
+  const { revisionId } = await selectSubmissionForWorkflow(orm.em.fork(), submissionId);
+  await insertCheckRun(orm.em.fork(), {
+    submissionId,
+    taskId,
+    revisionId,
+    runNo: 1,
+    verdict: 'accepted',
+    sandboxKind: 'docker',
+    sandboxIdentity: 'sha256:0',
+    runs: [],
+    lintFindings: [],
+    tests: [
+      { suite: 'visible', name: 'shows the next bus', outcome: 'passed', message: '', timeMs: 3 },
+      { suite: 'hidden', name: 'secret rule of midnight', outcome: 'failed', message: 'secret expectation', timeMs: 4 },
+    ],
+    startedAt: new Date(),
+  });
+  await openReview(orm.em.fork(), submissionId);
+  return { student, taskId, submissionId };
+}
+
+/** One HTTP exchange written by hand, for what no client sends; the server's answer as text. */
+export async function exchange(origin: string, message: string | Buffer): Promise<string> {
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1');
+  const chunks: Buffer[] = [];
+  socket.end(message);
+  await new Promise<void>((resolve, reject) => {
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.once('end', resolve);
+    socket.once('error', reject);
+  });
+  socket.destroy();
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,93 @@
+import { describe, expect, test } from '@jest/globals';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openSandbox, probeSandboxes } from '../../src/sandbox/choose.ts';
+import { dockerEngine, DockerSandbox } from '../../src/sandbox/docker.ts';
+import { findRunnerImage, runnerImageTag } from '../../src/sandbox/image.ts';
+import { isRequired, limits, jobOf, openReal, options } from './real-sandboxes.ts';
+
+const job = jobOf({}, [{ name: 'only', argv: ['true'], limits }]);
+
+describe('an engine in trouble', () => {
+  test('down: a passing trouble', async () => {
+    const sandbox = new DockerSandbox(dockerEngine('/nonexistent/docker.sock'), 'sha256:0');
+    await expect(sandbox.run(job, options())).rejects.toMatchObject({ name: 'SandboxError', transient: true });
+    await expect(sandbox.reap(new Date())).rejects.toMatchObject({ name: 'SandboxError', transient: true });
+  });
+
+  test.each([
+    [500, true],
+    [404, false],
+    [400, false],
+  ])('answering %d: transient is %s', async (status, transient) => {
+    const folder = await mkdtemp(join(tmpdir(), 'atelier-engine-'));
+    const socketPath = join(folder, 'engine.sock');
+    // The client repeats the settings in the query.
+    const server = createServer({ maxHeaderSize: 65_536 }, (_, response) =>
+      response.writeHead(status).end('{"message":"no"}'),
+    ).listen(socketPath);
+    try {
+      const sandbox = new DockerSandbox(dockerEngine(socketPath), 'sha256:0');
+      await expect(sandbox.run(job, options())).rejects.toMatchObject({ name: 'SandboxError', transient });
+    } finally {
+      server.close();
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe('choosing', () => {
+  test('none is none', async () => {
+    expect(await openSandbox('none', { onMessage: () => undefined })).toEqual({ sandbox: null, probes: [] });
+  });
+
+  test('every technology is reported, with advice where it is not usable', async () => {
+    const probes = await probeSandboxes();
+    expect(probes.map(({ kind }) => kind)).toEqual(['docker', 'bubblewrap']);
+    for (const { usable, reason, fix } of probes) {
+      expect(reason).not.toBe('');
+      expect(fix === null).toBe(usable);
+    }
+  });
+});
+
+const docker = await openReal('docker');
+const { sandbox } = docker;
+const whenDocker = sandbox !== null || isRequired ? describe : describe.skip;
+
+whenDocker(`docker: ${docker.reason}`, () => {
+  test('automatically chosen where its image is ready', async () => {
+    const opened = await openSandbox('auto', { onMessage: () => undefined });
+    expect(opened.sandbox?.kind).toBe('docker');
+    expect(opened.sandbox?.identity).toBe(await findRunnerImage(dockerEngine()));
+    expect(runnerImageTag()).toMatch(/^atelier-runner:[0-9a-f]{12}$/);
+  });
+
+  test('a missing image is a lasting trouble', async () => {
+    const missing = new DockerSandbox(dockerEngine(), `sha256:${'0'.repeat(64)}`);
+    await expect(missing.run(job, options())).rejects.toMatchObject({ name: 'SandboxError', transient: false });
+  });
+
+  test('reaping removes what is late, and nothing else', async () => {
+    const engine = dockerEngine();
+    const now = new Date();
+    const make = async (label: Record<string, string>): Promise<string> => {
+      const { id } = await engine.createContainer({ Image: sandbox?.identity ?? '', Cmd: ['true'], Labels: label });
+      return id;
+    };
+    const late = await make({ 'atelier.deadline': new Date(now.getTime() - 1000).toISOString() });
+    const others = [
+      await make({ 'atelier.deadline': new Date(now.getTime() + 60_000).toISOString() }),
+      await make({ other: 'yes' }),
+    ];
+    try {
+      expect(await sandbox?.reap(now)).toBe(1);
+      await expect(engine.getContainer(late).inspect()).rejects.toMatchObject({ statusCode: 404 });
+      for (const id of others) expect((await engine.getContainer(id).inspect()).Id).toBe(id);
+    } finally {
+      for (const id of others) await engine.getContainer(id).remove({ force: true });
+    }
+  });
+});

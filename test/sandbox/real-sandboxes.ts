@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto';
+import { openSandbox } from '../../src/sandbox/choose.ts';
+import type { RunLimits, RunOptions, RunRequest, RunResult, Sandbox, SandboxJob } from '../../src/sandbox/sandbox.ts';
+
+const mebibyte = 1024 * 1024;
+
+export const limits: RunLimits = {
+  cpuTimeMs: 10_000,
+  wallTimeMs: 20_000,
+  memoryBytes: 256 * mebibyte,
+  processes: 64,
+  outputBytes: 64 * 1024,
+  diskBytes: 8 * mebibyte,
+};
+
+export interface RealSandbox {
+  readonly kind: Sandbox['kind'];
+  readonly sandbox: Sandbox | null;
+  readonly reason: string;
+}
+
+/** One that cannot be used here is reported by the suites as skipped; in CI, as failed. */
+export const isRequired = process.env['CI'] === 'true';
+
+/** Builds the runner image where it is missing, which takes a minute. */
+export async function openReal(kind: Sandbox['kind']): Promise<RealSandbox> {
+  const { sandbox, probes } = await openSandbox(kind, { onMessage: () => undefined });
+  return { kind, sandbox, reason: probes[0]?.reason ?? '' };
+}
+
+export function jobOf(files: Readonly<Record<string, string>>, runs: readonly RunRequest[]): SandboxJob {
+  return {
+    label: { submissionId: randomUUID(), attempt: 1, deadline: new Date(Date.now() + 300_000) },
+    files: Object.entries(files).map(([path, content]) => ({ path, content: Buffer.from(content) })),
+    runs,
+  };
+}
+
+export const options = (signal = AbortSignal.timeout(60_000)): RunOptions => ({ signal });
+
+/** Makes one run in a fresh sandbox. */
+export async function runOne(
+  sandbox: Sandbox,
+  argv: readonly string[],
+  { files = {}, ...changed }: Partial<RunLimits> & { readonly files?: Readonly<Record<string, string>> } = {},
+): Promise<RunResult> {
+  const [result] = await sandbox.run(jobOf(files, [{ name: 'only', argv, limits: { ...limits, ...changed } }]), options());
+  if (result === undefined) throw new Error('no result');
+  return result;
+}

@@ -1,0 +1,25 @@
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { bundleWorkflowCode, DefaultLogger, Runtime, type WorkflowBundle } from '@temporalio/worker';
+import { workflowsPath } from '../../src/workers/create-worker.ts';
+import { searchAttributes } from '../../src/workflows/contract.ts';
+
+/**
+ * A Temporal server of its own for one test file, in memory (it starts in half a second): task queues are the product's own names, so
+ * files that shared a server would take each other's work.
+ */
+export async function startTemporal(): Promise<TestWorkflowEnvironment> {
+  Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('ERROR') });
+  return TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path: process.env['TEST_TEMPORAL_CLI'] ?? 'temporal' },
+      // By default timers are rounded up to about a second.
+      extraArgs: ['--dynamic-config-value', 'history.timerProcessorMaxTimeShift="1ms"'],
+      searchAttributes: Object.values(searchAttributes),
+    },
+  });
+}
+
+/** The workflows as workers load them; made once per test file. */
+export function bundleWorkflows(): Promise<WorkflowBundle> {
+  return bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+}

@@ -1,0 +1,326 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import type { WorkflowBundle } from '@temporalio/worker';
+import {
+  checksStarted,
+  decideReview,
+  parkedResolved,
+  reviewDecided,
+  searchAttributes,
+  submissionState,
+} from '../../src/workflows/contract.ts';
+import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
+import { waitFor } from '../support/wait.ts';
+import { createFakeActivities, type FakeActivities, decisionOf, hourMs, permanentFailure, startSubmission, withWorkers } from './support.ts';
+
+let env: TestWorkflowEnvironment;
+let bundle: WorkflowBundle;
+
+beforeAll(async () => {
+  env = await startTemporal();
+  bundle = await bundleWorkflows();
+}, 60_000);
+
+afterAll(async () => {
+  await env.teardown();
+});
+
+type Handle = Awaited<ReturnType<typeof startSubmission>>['handle'];
+
+const stageOf = async (handle: Handle) => (await handle.query(submissionState)).stage;
+
+const waitForStage = (handle: Handle, stage: string) =>
+  waitFor(`stage ${stage}`, async () => ((await stageOf(handle)) === stage ? stage : null));
+
+/** The type of the failure that an update is refused with. */
+async function refusalType(update: Promise<unknown>): Promise<string | null | undefined> {
+  try {
+    await update;
+  } catch (error) {
+    if (error instanceof WorkflowUpdateFailedError && error.cause instanceof ApplicationFailure) return error.cause.type;
+    throw error;
+  }
+  return 'not refused';
+}
+
+/** With RECORD_HISTORIES=<release> the histories of these branches are stored for replay.test.ts. */
+async function record(handle: Handle, branch: string): Promise<void> {
+  const release = process.env['RECORD_HISTORIES'];
+  if (release === undefined) return;
+  const folder = join(import.meta.dirname, 'histories');
+  await mkdir(folder, { recursive: true });
+  // Who recorded it, and where, is nobody's business.
+  const history = historyToJSON(await handle.fetchHistory())
+    .replaceAll(/"identity": *"[^"]*"/g, '"identity":"worker"')
+    .replaceAll(join(import.meta.dirname, '../..'), '');
+  await writeFile(join(folder, `${release}-${branch}.json`), history);
+}
+
+describe('from submitted to concluded', () => {
+  it('fetches, judges, opens the review, and commits the decision of an update', async () => {
+    const { calls, activities } = createFakeActivities();
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const decision = decisionOf('APPROVED');
+      const answer = await handle.executeUpdate(decideReview, { updateId: decision.requestId, args: [decision] });
+      expect(answer).toEqual({ reviewId: `review-of-${decision.requestId}` });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
+      await record(handle, 'approved');
+    });
+    expect(calls).toEqual(['fetchSource', 'judgeSubmission', 'openReview', 'commitDecision']);
+  });
+
+  it('ends as rejected by a rejection', async () => {
+    const { activities } = createFakeActivities();
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      await handle.executeUpdate(decideReview, { args: [decisionOf('REJECTED')] });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'rejected' });
+      await record(handle, 'rejected');
+    });
+  });
+
+  it('ends without a review when the checks fail', async () => {
+    const { calls, activities } = createFakeActivities({
+      judgeSubmission: async () => ({ status: 'judged', verdict: 'wrong-answer', checkRunId: 'run-1' }),
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'checks-failed' });
+      await record(handle, 'checks-failed');
+    });
+    expect(calls).toEqual(['fetchSource', 'judgeSubmission', 'concludeWithoutReview checks-failed']);
+  });
+
+  it.each([
+    ['fetching', { fetchSource: async () => ({ status: 'unavailable' as const }) }],
+    ['the judge', { judgeSubmission: async () => ({ status: 'source-unavailable' as const }) }],
+  ])('ends as source-unavailable when %s does not find the source', async (_, overrides) => {
+    const { calls, activities } = createFakeActivities(overrides);
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'source-unavailable' });
+      await record(handle, 'source-unavailable');
+    });
+    expect(calls.at(-1)).toBe('concludeWithoutReview source-unavailable');
+  });
+
+  it('shows its stage in the search attributes, by which an admin finds it', async () => {
+    const { activities } = createFakeActivities();
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const { typedSearchAttributes } = await handle.describe();
+      expect(typedSearchAttributes.get(searchAttributes.submissionStatus)).toBe('AWAITING_REVIEW');
+      expect(typedSearchAttributes.get(searchAttributes.reviewDueAt)?.getTime()).toBeGreaterThan(Date.now() + hourMs);
+      await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
+      await handle.result();
+      const closed = await handle.describe();
+      expect(closed.typedSearchAttributes.get(searchAttributes.submissionStatus)).toBe('CLOSED');
+    });
+  });
+
+  it('is QUEUED until the judge says that it has begun', async () => {
+    const judging = Promise.withResolvers<Awaited<ReturnType<FakeActivities['judgeSubmission']>>>();
+    const { activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      expect(await stageOf(handle)).toBe('QUEUED');
+      await handle.signal(checksStarted);
+      await waitForStage(handle, 'CHECKING');
+      judging.resolve({ status: 'judged', verdict: 'accepted', checkRunId: 'run-1' });
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      await handle.terminate();
+    });
+  });
+});
+
+describe('deciding', () => {
+  it('refuses a decision while the checks run, one of the student, and a malformed one', async () => {
+    const judging = Promise.withResolvers<never>();
+    const { activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(env);
+      const update = (decision: unknown) => refusalType(handle.executeUpdate(decideReview, { args: [decision as never] }));
+      expect(await update(decisionOf('APPROVED'))).toBe('invalid-state');
+      expect(await update(decisionOf('APPROVED', studentId))).toBe('self-review');
+      expect(await update({ ...decisionOf('APPROVED'), outcome: 'MAYBE' })).toBe('validation');
+      expect(await update(null)).toBe('validation');
+      await handle.terminate();
+      judging.reject(permanentFailure('the test is over'));
+    });
+  });
+
+  it('takes one of six decisions at once and refuses the others as decided', async () => {
+    const { calls, activities } = createFakeActivities();
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const decisions = Array.from({ length: 6 }, (_, index) => decisionOf(index % 2 === 0 ? 'APPROVED' : 'REJECTED'));
+      const answers = await Promise.all(
+        decisions.map((decision) =>
+          refusalType(handle.executeUpdate(decideReview, { updateId: decision.requestId, args: [decision] })).catch(
+            // The workflow may have ended before the update reached it.
+            () => 'already-decided',
+          ),
+        ),
+      );
+      expect(answers.filter((answer) => answer === 'not refused')).toHaveLength(1);
+      expect(answers.filter((answer) => answer === 'already-decided')).toHaveLength(5);
+      await handle.result();
+    });
+    expect(calls.filter((call) => call === 'commitDecision')).toHaveLength(1);
+  });
+
+  it('answers the same update id with the same review, also after the end', async () => {
+    const { calls, activities } = createFakeActivities();
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const decision = decisionOf('APPROVED');
+      const ask = () => handle.executeUpdate(decideReview, { updateId: decision.requestId, args: [decision] });
+      const [first, second] = await Promise.all([ask(), ask()]);
+      await handle.result();
+      expect([second, await ask()]).toEqual([first, first]);
+    });
+    expect(calls.filter((call) => call === 'commitDecision')).toHaveLength(1);
+  });
+
+  it('opens again when the commit refuses the reviewer, and takes the next decision', async () => {
+    const demoted = randomUUID();
+    const { activities } = createFakeActivities({
+      commitDecision: async ({ actorId, requestId }) =>
+        actorId === demoted
+          ? { status: 'refused', kind: 'forbidden', message: 'no longer a reviewer' }
+          : { status: 'committed', reviewId: `review-of-${requestId}`, xpAdded: 50 },
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const refused = handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED', demoted)] });
+      expect(await refusalType(refused)).toBe('forbidden');
+      await handle.executeUpdate(decideReview, { args: [decisionOf('REJECTED')] });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'rejected' });
+      await record(handle, 'refused-then-rejected');
+    });
+  });
+
+  it("takes a signal from Temporal's web UI, and ignores invalid ones", async () => {
+    const seen: unknown[] = [];
+    const { activities } = createFakeActivities({
+      commitDecision: async (input) => {
+        seen.push(input);
+        return { status: 'committed', reviewId: 'review-1', xpAdded: 50 };
+      },
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle, studentId, submissionId } = await startSubmission(env);
+      await handle.signal(reviewDecided, null as never);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const { via: _, ...signal } = decisionOf('APPROVED');
+      for (const invalid of [null, {}, 'APPROVED', { ...signal, outcome: 'yes' }, { ...signal, actorId: studentId }]) {
+        await handle.signal(reviewDecided, invalid as never);
+      }
+      await handle.signal(reviewDecided, signal);
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
+      expect(seen).toEqual([{ submissionId, ...signal, via: 'temporal' }]);
+      await record(handle, 'approved-by-signal');
+    });
+  });
+});
+
+describe('waiting', () => {
+  it('reminds at the instants of the plan, and overdue decides nothing', async () => {
+    const { calls, activities } = createFakeActivities({
+      openReview: async () => ({ remindAt: Date.now() + 200, dueAt: Date.now() + 400 }),
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitFor('both reminders', async () => (calls.includes('remindReviewers review-overdue') ? true : null));
+      expect(await stageOf(handle)).toBe('AWAITING_REVIEW');
+      await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
+      await record(handle, 'overdue-then-approved');
+    });
+    expect(calls).toEqual([
+      'fetchSource',
+      'judgeSubmission',
+      'openReview',
+      'remindReviewers review-reminder',
+      'remindReviewers review-overdue',
+      'commitDecision',
+    ]);
+  });
+
+  it('goes on under the next worker where the last one stopped', async () => {
+    const { calls, activities } = createFakeActivities();
+    const { handle } = await withWorkers(env, bundle, activities, async () => {
+      const started = await startSubmission(env);
+      await waitForStage(started.handle, 'AWAITING_REVIEW');
+      return started;
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
+      await handle.result();
+    });
+    expect(calls).toEqual(['fetchSource', 'judgeSubmission', 'openReview', 'commitDecision']);
+  });
+});
+
+describe('our own trouble', () => {
+  it('parks the submission with the reason, and a redrive runs the step again', async () => {
+    let tries = 0;
+    const { calls, activities } = createFakeActivities({
+      judgeSubmission: async () => {
+        tries += 1;
+        if (tries === 1) throw permanentFailure('the runner image is gone');
+        return { status: 'judged', verdict: 'accepted', checkRunId: 'run-1' };
+      },
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'PARKED');
+      expect(await handle.query(submissionState)).toEqual({ stage: 'PARKED', parkedReason: 'the runner image is gone' });
+      await handle.signal(parkedResolved, { action: 'nonsense' } as never);
+      await handle.signal(parkedResolved, { action: 'redrive' });
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
+      await record(handle, 'parked-then-redriven');
+    });
+    expect(calls.filter((call) => call.startsWith('enterStage'))).toEqual(['enterStage PARKED', 'enterStage QUEUED']);
+  });
+
+  it('closes a parked submission by an admin without charging the student', async () => {
+    const { calls, activities } = createFakeActivities({
+      judgeSubmission: async () => Promise.reject(permanentFailure('no such runner')),
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'PARKED');
+      await handle.signal(parkedResolved, { action: 'close' });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
+      await record(handle, 'parked-then-closed');
+    });
+    expect(calls.at(-1)).toBe('closeByAdmin');
+  });
+
+  it('ignores a redrive of a submission that is not parked', async () => {
+    const { activities } = createFakeActivities();
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      await handle.signal(parkedResolved, { action: 'close' });
+      expect(await stageOf(handle)).toBe('AWAITING_REVIEW');
+      await handle.terminate();
+    });
+  });
+});
