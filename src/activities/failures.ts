@@ -21,6 +21,7 @@ const isRetryable = {
 
 /** Failures are stored in the history, in clear: short, and without stacks that quote data. */
 const maxMessageLength = 1_000;
+const maxStackLength = 4_000;
 
 function toFailure(error: unknown): unknown {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
@@ -45,7 +46,9 @@ export function withFailures<A extends AnyActivities>(activities: A): A {
         return await run(input);
       } catch (error) {
         const failure = toFailure(error);
-        if (!(failure instanceof CancelledFailure)) log.warn('activity failed', { name, attempt: activityInfo().attempt, error });
+        // The failure goes into the history; where it came from is for our own log.
+        const stack = error instanceof Error ? error.stack?.slice(0, maxStackLength) : undefined;
+        if (failure !== error) log.warn('activity failed', { name, attempt: activityInfo().attempt, stack });
         throw failure;
       }
     },

@@ -24,8 +24,6 @@ export const isPush = (path: string, query: string) =>
  * goes away ends the process.
  */
 export async function serveSmartHttp(request: IncomingMessage, response: ServerResponse, input: SmartHttpRequest): Promise<void> {
-  const abort = new AbortController();
-  response.once('close', () => abort.abort());
   const child = spawn('git', ['http-backend'], {
     env: {
       ...gitEnvironment(),
@@ -43,16 +41,18 @@ export async function serveSmartHttp(request: IncomingMessage, response: ServerR
       ...(request.headers['content-length'] && { CONTENT_LENGTH: request.headers['content-length'] }),
     },
     stdio: ['pipe', 'pipe', 'ignore'],
-    signal: abort.signal,
-    killSignal: 'SIGKILL',
   });
+  response.once('close', () => child.kill('SIGKILL'));
   const failed = new Promise<never>((_, reject) => child.once('error', reject));
   failed.catch(() => undefined);
   // The program may answer (and end) before it has read all: that is its right.
   pipeline(request, child.stdin).catch(() => undefined);
   const body = await Promise.race([readCgiHeaders(child.stdout, response), failed]);
   if (body.length > 0) response.write(body);
-  await Promise.race([pipeline(child.stdout, response), failed]);
+  await Promise.race([pipeline(child.stdout, response), failed]).catch((error: unknown) => {
+    // A client that went away is no trouble of ours.
+    if (!response.destroyed || response.writableFinished) throw error;
+  });
 }
 
 /** Reads the CGI header block, sets status and headers, and returns what came after it. */

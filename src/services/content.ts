@@ -5,6 +5,7 @@ import { lstat, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { languageNames } from '../domain/check-runs.ts';
+import type { FileRole, RevisionFile } from '../domain/exercises.ts';
 
 /** Caps of one exercise: far above what an exercise needs, low enough that a folder chosen by mistake is refused at once. */
 const maxFiles = 500;
@@ -70,22 +71,12 @@ const exerciseManifest = z.strictObject({
     .readonly(),
 });
 
-/** What a file is for. Students get `starter`, `visible-test` and `configuration`; `solution` is for reviewers and our own tests. */
-export type ContentFileRole = 'starter' | 'visible-test' | 'hidden-test' | 'configuration' | 'solution';
-
-/** One text file of an exercise; `path` is its place in the student's repository. */
-export interface ContentFile {
-  readonly role: ContentFileRole;
-  readonly path: string;
-  readonly content: string;
-}
-
 /** One exercise as its folder describes it; exactly one file has the role `configuration`. */
 export type ExerciseContent = Readonly<z.output<typeof exerciseManifest>> & {
   /** Markdown. */
   readonly statement: string;
   /** Sorted by role and path. */
-  readonly files: readonly ContentFile[];
+  readonly files: readonly RevisionFile[];
   /** SHA-256 (hex) over all of the above: another value is another exercise revision. */
   readonly contentHash: string;
 };
@@ -105,7 +96,7 @@ export class ContentError extends Error {
 }
 
 /** Where the folders of an exercise land in the student's repository. */
-const fileFolders: readonly { readonly folder: string; readonly role: ContentFileRole; readonly target: string }[] = [
+const fileFolders: readonly { readonly folder: string; readonly role: FileRole; readonly target: string }[] = [
   { folder: 'starter/', role: 'starter', target: '' },
   { folder: 'tests/visible/', role: 'visible-test', target: '' },
   { folder: 'tests/hidden/', role: 'hidden-test', target: '' },
@@ -176,14 +167,14 @@ function parseJson<Schema extends z.ZodType>(schema: Schema, path: string, text:
 }
 
 /** Finds what a file of an exercise folder is for; null for what has no place there. */
-function placeFile(path: string, content: string): ContentFile | null {
+function placeFile(path: string, content: string): RevisionFile | null {
   const place = fileFolders.find(({ folder }) => path.startsWith(folder));
   return place === undefined ? null : { role: place.role, path: place.target + path.slice(place.folder.length), content };
 }
 
 /** Refuses files that would take each other's place in the student's repository. A solution replaces starter files and nothing else. */
-function checkCollisions(folder: string, files: readonly ContentFile[]): void {
-  const roles = new Map<string, ContentFileRole>();
+function checkCollisions(folder: string, files: readonly RevisionFile[]): void {
+  const roles = new Map<string, FileRole>();
   for (const { role, path } of files.filter((file) => file.role !== 'solution')) {
     const other = roles.get(path);
     if (other !== undefined) throw new ContentError(folder, `${path} is both ${other} and ${role}; rename one`);
@@ -231,7 +222,7 @@ async function readExercise(folder: string): Promise<ExerciseContent> {
     throw new ContentError(join(folder, manifest.lint.config), 'is missing; add it or name another in exercise.json');
   }
 
-  const files: ContentFile[] = [];
+  const files: RevisionFile[] = [];
   for (const [path, content] of tree) {
     const file = placeFile(path, content);
     if (file === null || (file.role === 'configuration' && path !== manifest.lint.config)) {

@@ -31,7 +31,14 @@ async function enrolInCourse(em: Em, course: Course, userId: string): Promise<st
   const cohort = await em.findOneOrFail(Cohort, { course, isDefault: true });
   const known = await em.findOne(Enrolment, { cohort, user: userId });
   if (known !== null) return known.id;
-  const enrolment = em.create(Enrolment, { id: newId(), createdAt: new Date(), cohort, user: userId });
+  const id = newId();
+  // Of two enrolments at once the first makes the row, with its task; the other waits for it and finds it.
+  const enrolment = await em.upsert(
+    Enrolment,
+    { id, createdAt: new Date(), cohort, user: userId },
+    { onConflictFields: ['cohort', 'user'], onConflictAction: 'ignore' },
+  );
+  if (enrolment.id !== id) return enrolment.id;
   recordActivity(em, 'enrolment.created', { actorId: userId, data: { courseSlug: course.slug } });
   const starter = await em.findOneOrFail(Exercise, { course, slug: course.starterSlug });
   await assignTask(em, { enrolment, exercise: starter, assigneeId: userId });

@@ -1,9 +1,10 @@
-import { type FileRole, Exercise, ExerciseRevision, RevisionFile, type RevisionChecks } from '../database/entities/exercises.ts';
+import { Exercise, ExerciseRevision, RevisionFile } from '../database/entities/exercises.ts';
 import { Course } from '../database/entities/courses.ts';
 import { Task } from '../database/entities/tasks.ts';
 import type { Em } from '../database/orm.ts';
 import type { Language } from '../domain/check-runs.ts';
 import { DomainError } from '../domain/errors.ts';
+import type { RevisionFile as FileOfRevision, ProjectRevision } from '../domain/exercises.ts';
 
 export interface CourseView {
   readonly slug: string;
@@ -33,25 +34,11 @@ export async function listCourses(em: Em): Promise<CourseView[]> {
   }));
 }
 
-export interface RevisionFileView {
-  readonly role: FileRole;
-  readonly path: string;
-  readonly content: string;
-}
-
-export interface RevisionForChecks {
-  readonly id: string;
-  readonly language: Language;
-  readonly checks: RevisionChecks;
-  readonly files: readonly RevisionFileView[];
-}
-
 /** What judging a submission of this revision takes. */
-export async function selectRevisionForChecks(em: Em, revisionId: string): Promise<RevisionForChecks> {
+export async function selectRevisionForChecks(em: Em, revisionId: string): Promise<ProjectRevision> {
   const revision = await em.findOne(ExerciseRevision, revisionId, { populate: ['exercise', 'files'] });
   if (revision === null) throw new DomainError('not-found', 'There is no such exercise revision.');
   return {
-    id: revision.id,
     language: revision.exercise.$.language,
     checks: revision.checks,
     files: revision.files.getItems().map(({ role, path, content }) => ({ role, path, content })),
@@ -59,7 +46,7 @@ export async function selectRevisionForChecks(em: Em, revisionId: string): Promi
 }
 
 /** The files that a task's repository starts with: the starter and the visible tests. */
-export async function selectStarterFiles(em: Em, taskId: string): Promise<readonly RevisionFileView[]> {
+export async function selectStarterFiles(em: Em, taskId: string): Promise<readonly FileOfRevision[]> {
   const task = await em.findOneOrFail(Task, taskId);
   const files = await em.find(
     RevisionFile,

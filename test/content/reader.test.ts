@@ -2,26 +2,21 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import {
-  ContentError,
-  type ContentFile,
-  type ContentFileRole,
-  type ExerciseContent,
-  readCourseContent,
-} from '../../src/services/content.ts';
+import { ContentError, type ExerciseContent, readCourseContent } from '../../src/services/content.ts';
+import type { FileRole, RevisionFile } from '../../src/domain/exercises.ts';
 
 const demo = join(import.meta.dirname, '../../content/demo');
 
 const busUuid = '019b76da-abe8-7c00-a204-f709c5c687ed';
 
-const filesOf = (exercise: ExerciseContent, ...roles: ContentFileRole[]): readonly ContentFile[] =>
+const filesOf = (exercise: ExerciseContent, ...roles: FileRole[]): readonly RevisionFile[] =>
   exercise.files.filter((file) => roles.includes(file.role));
 
-const pathsOf = (exercise: ExerciseContent, ...roles: ContentFileRole[]): readonly string[] =>
+const pathsOf = (exercise: ExerciseContent, ...roles: FileRole[]): readonly string[] =>
   filesOf(exercise, ...roles).map((file) => file.path);
 
 /** Test cases as they stand in the source, one per line by our own convention. */
-const countTests = (files: readonly ContentFile[]): number =>
+const countTests = (files: readonly RevisionFile[]): number =>
   files.reduce((sum, { content }) => sum + (content.match(/^test\(|^ {4}def test_/gm)?.length ?? 0), 0);
 
 /** Changes the text of one file; fails where there is nothing to change, so that no case passes by accident. */

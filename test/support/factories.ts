@@ -28,7 +28,9 @@ export async function createUser(orm: Orm, role: Role = 'CODING_STUDENT'): Promi
 }
 
 /** A student with the starter task. */
-export async function createStudentWithTask(orm: Orm): Promise<{ student: { id: string; role: Role; email: string }; taskId: string }> {
+export async function createStudentWithTask(
+  orm: Orm,
+): Promise<{ student: { id: string; role: Role; email: string }; taskId: string }> {
   const student = await createUser(orm);
   const task = await orm.em.fork().findOneOrFail(Task, { assignee: student.id });
   return { student, taskId: task.id };

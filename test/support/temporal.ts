@@ -1,4 +1,4 @@
-import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { MockActivityEnvironment, TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, type WorkflowBundle } from '@temporalio/worker';
 import { workflowsPath } from '../../src/workers/create-worker.ts';
 import { searchAttributes } from '../../src/workflows/contract.ts';
@@ -22,4 +22,9 @@ export async function startTemporal(): Promise<TestWorkflowEnvironment> {
 /** The workflows as workers load them; made once per test file. */
 export function bundleWorkflows(): Promise<WorkflowBundle> {
   return bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+}
+
+/** Where a test runs an activity; what fails on purpose is not logged. */
+export function createActivityEnvironment(): MockActivityEnvironment {
+  return new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR', () => undefined) });
 }

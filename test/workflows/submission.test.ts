@@ -17,7 +17,15 @@ import {
 } from '../../src/workflows/contract.ts';
 import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import { waitFor } from '../support/wait.ts';
-import { createFakeActivities, type FakeActivities, decisionOf, hourMs, permanentFailure, startSubmission, withWorkers } from './support.ts';
+import {
+  createFakeActivities,
+  type FakeActivities,
+  decisionOf,
+  hourMs,
+  permanentFailure,
+  startSubmission,
+  withWorkers,
+} from './support.ts';
 
 let env: TestWorkflowEnvironment;
 let bundle: WorkflowBundle;

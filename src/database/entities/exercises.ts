@@ -1,5 +1,6 @@
 import { defineEntity, p } from '@mikro-orm/core';
 import { languageNames } from '../../domain/check-runs.ts';
+import { fileRoles, type ProjectChecks } from '../../domain/exercises.ts';
 import { identified, instant } from '../columns.ts';
 import { Course } from './courses.ts';
 
@@ -26,27 +27,6 @@ const ExerciseSchema = defineEntity({
 export class Exercise extends ExerciseSchema.class {}
 ExerciseSchema.setClass(Exercise);
 
-/** One set of test files and how many tests they hold: "passed" takes this many. */
-export interface TestSuite {
-  readonly files: readonly string[];
-  readonly count: number;
-}
-
-/** What pins a revision's checks; limits in milliseconds and bytes, as `sandbox/sandbox.ts` takes them. */
-export interface RevisionChecks {
-  readonly tests: { readonly visible: TestSuite; readonly hidden: TestSuite };
-  /** Path of the linter's configuration inside the work folder. */
-  readonly lintConfig: string;
-  readonly limits: {
-    readonly cpuTimeMs: number;
-    readonly wallTimeMs: number;
-    readonly memoryBytes: number;
-    readonly processes: number;
-    readonly outputBytes: number;
-    readonly diskBytes: number;
-  };
-}
-
 const ExerciseRevisionSchema = defineEntity({
   name: 'ExerciseRevision',
   schema: 'catalogue',
@@ -62,7 +42,7 @@ const ExerciseRevisionSchema = defineEntity({
     /** Markdown. */
     statement: p.text(),
     xp: p.integer(),
-    checks: p.json<RevisionChecks>().$type<RevisionChecks>(),
+    checks: p.json<ProjectChecks>().$type<ProjectChecks>(),
     files: () => p.oneToMany(RevisionFile).mappedBy('revision'),
   },
 });
@@ -70,10 +50,6 @@ const ExerciseRevisionSchema = defineEntity({
 /** Immutable: statement, tests, limits and XP of an exercise at one time. */
 export class ExerciseRevision extends ExerciseRevisionSchema.class {}
 ExerciseRevisionSchema.setClass(ExerciseRevision);
-
-/** `starter` and `visible-test` go to the student; `configuration` and all tests replace what a submission has at their paths. */
-const fileRoles = ['starter', 'visible-test', 'hidden-test', 'configuration', 'solution'] as const;
-export type FileRole = (typeof fileRoles)[number];
 
 const RevisionFileSchema = defineEntity({
   name: 'RevisionFile',

@@ -1,0 +1,81 @@
+import { checkRunVerdict, type LintFinding, type ReportedTest, type TestRun, type Verdict } from '../domain/check-runs.ts';
+import type { ProjectRevision } from '../domain/exercises.ts';
+import { parseJunitReport } from './junit-report.ts';
+import { languages } from './languages.ts';
+import { parseLintReport } from './lint-report.ts';
+import { MalformedReportError } from './malformed-report.ts';
+import { type RunRequest, type RunResult, SandboxError, type SandboxFile } from './sandbox.ts';
+
+const suites = ['visible', 'hidden'] as const;
+type Suite = (typeof suites)[number];
+
+/** Folders that are the exercise's alone: whatever a submission has there is left out. */
+const ownFolders = /^(?:test|tests|\.atelier|\.git)(?:\/|$)/;
+
+/** The submission's files, with the exercise's own tests and configuration in place of whatever came at their paths. */
+export function projectFiles(revision: ProjectRevision, submitted: readonly SandboxFile[]): SandboxFile[] {
+  const own = revision.files
+    .filter((file) => file.role === 'visible-test' || file.role === 'hidden-test' || file.role === 'configuration')
+    .map((file) => ({ path: file.path, content: Buffer.from(file.content) }));
+  const ownPaths = new Set(own.map((file) => file.path));
+  return [...submitted.filter((file) => !ownFolders.test(file.path) && !ownPaths.has(file.path)), ...own];
+}
+
+/** Lint, then the visible and the hidden tests, each a run of its own: a report holds one suite. */
+export function projectRuns(revision: ProjectRevision): RunRequest[] {
+  const { checks } = revision;
+  const { lint, test } = languages[revision.language];
+  return [
+    { name: 'lint', argv: lint(checks.lintConfig), limits: checks.limits },
+    ...suites.map((suite) => ({ name: testRunName(suite), argv: test(checks.tests[suite].files), limits: checks.limits })),
+  ];
+}
+
+const testRunName = (suite: Suite) => `${suite}-tests`;
+
+export interface JudgedProject {
+  readonly verdict: Verdict;
+  readonly lintFindings: readonly LintFinding[];
+  readonly tests: readonly (ReportedTest & { readonly suite: Suite })[];
+}
+
+/**
+ * Reads the reports of the runs of `projectRuns` and gives the verdict.
+ *
+ * @throws SandboxError where a run is missing or our own linter gave no report: that is never the student's fault.
+ */
+export function judgeProject(revision: ProjectRevision, results: readonly RunResult[]): JudgedProject {
+  const lintFindings = readLintFindings(resultOf(results, 'lint'));
+  const testRuns = suites.map((suite) => {
+    const { status, exitCode, report } = resultOf(results, testRunName(suite));
+    return { suite, status, exitCode, expectedTests: revision.checks.tests[suite].count, tests: readTests(report) };
+  });
+  return {
+    verdict: checkRunVerdict(testRuns, lintFindings),
+    lintFindings,
+    tests: testRuns.flatMap(({ suite, tests }) => (tests ?? []).map((test) => ({ ...test, suite }))),
+  };
+}
+
+function resultOf(results: readonly RunResult[], name: string): RunResult {
+  const result = results.find((candidate) => candidate.name === name);
+  if (result === undefined) throw new SandboxError(`the sandbox returned no ${name} run`, { transient: true });
+  return result;
+}
+
+function readLintFindings(lint: RunResult): readonly LintFinding[] {
+  if (lint.report !== null) return parseLintReport(lint.report);
+  if (lint.status === 'exited') throw new SandboxError('the linter gave no report', { transient: false });
+  return [{ file: '', line: 0, rule: 'limits', severity: 'error', message: `the linter did not finish: ${lint.status}` }];
+}
+
+/** A report that cannot be read counts as none: the student's process may have spoilt it. */
+function readTests(report: string | null): TestRun['tests'] {
+  if (report === null) return null;
+  try {
+    return parseJunitReport(report);
+  } catch (error) {
+    if (error instanceof MalformedReportError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { z } from 'zod';
+
+/** A file below `runnerFolder` of every sandbox, and where it is on this machine. */
+export interface ToolchainFile {
+  /** Relative to `runnerFolder`. */
+  readonly path: string;
+  readonly source: string;
+  readonly isExecutable: boolean;
+}
+
+/** What runs inside the sandboxes. */
+export interface Toolchain {
+  /** Plain text files, the same on every platform. */
+  readonly runnerFiles: readonly ToolchainFile[];
+  /** Node and the linters, as they are on this machine. */
+  readonly nativeFiles: readonly ToolchainFile[];
+  /** npm packages of the linters, name → exact version. */
+  readonly linters: Readonly<Record<string, string>>;
+  /** Changes with the runner's files and with the versions of Node and the linters; 12 hexadecimal digits. */
+  readonly hash: string;
+  /** Whether the native files run on Debian: false on other platforms than Linux with glibc. */
+  readonly isPortable: boolean;
+}
+
+const Manifest = z.object({ version: z.string() });
+const PlatformReport = z.object({ header: z.object({ glibcVersionRuntime: z.string().optional() }) });
+
+const runnerSource = join(import.meta.dirname, '../../runner');
+const linterNames = ['oxlint', '@astral-sh/ruff-wasm-nodejs'];
+
+function filesBelow(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .toSorted();
+}
+
+function packageFolder(name: string): string {
+  return dirname(realpathSync(createRequire(import.meta.url).resolve(`${name}/package.json`)));
+}
+
+function packageVersion(folder: string): string {
+  const manifest: unknown = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  return Manifest.parse(manifest).version;
+}
+
+/** oxlint's native part is a package of its own, named after the platform, beside it. */
+function oxlintBindings(): readonly string[] {
+  const folder = join(packageFolder('oxlint'), '../@oxlint');
+  return readdirSync(folder).map((name) => `@oxlint/${name}`);
+}
+
+function isLinuxWithGlibc(): boolean {
+  if (process.platform !== 'linux') return false;
+  return PlatformReport.parse(process.report.getReport()).header.glibcVersionRuntime !== undefined;
+}
+
+/** Collects the toolchain: this process's Node and this project's packages. Reads the contents of the runner only. */
+export function readToolchain(): Toolchain {
+  const isPortable = isLinuxWithGlibc();
+  const linters = Object.fromEntries(linterNames.map((name) => [name, packageVersion(packageFolder(name))]));
+  const runnerFiles = filesBelow(runnerSource).map((source) => plainFile(relative(runnerSource, source), source));
+  const linterFiles = [...linterNames, ...oxlintBindings()].flatMap((name) => {
+    const folder = packageFolder(name);
+    return filesBelow(folder).map((source) => plainFile(join('node_modules', name, relative(folder, source)), source));
+  });
+
+  const hash = createHash('sha256').update(JSON.stringify([process.version, process.arch, isPortable, linters]));
+  for (const { path, source } of runnerFiles) hash.update(`\0${path}\0`).update(readFileSync(source));
+
+  return {
+    runnerFiles,
+    nativeFiles: [...linterFiles, { path: 'bin/node', source: process.execPath, isExecutable: true }],
+    linters,
+    hash: hash.digest('hex').slice(0, 12),
+    isPortable,
+  };
+}
+
+function plainFile(path: string, source: string): ToolchainFile {
+  return { path, source, isExecutable: false };
+}

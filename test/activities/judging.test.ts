@@ -1,0 +1,191 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createJudgingActivities } from '../../src/activities/judging.ts';
+import { createSubmissionActivities } from '../../src/activities/submissions.ts';
+import { CheckRun } from '../../src/database/entities/check-runs.ts';
+import { Submission } from '../../src/database/entities/submissions.ts';
+import { isJobToken } from '../../src/git/job-token.ts';
+import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
+import { serveSmartHttp } from '../../src/git/smart-http.ts';
+import { type RunResult, type Sandbox, SandboxError, type SandboxJob } from '../../src/sandbox/sandbox.ts';
+import { selectStarterFiles } from '../../src/services/exercises.ts';
+import { createBlobStore } from '../../src/storage/blobs.ts';
+import { createActivityEnvironment } from '../support/temporal.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { createStudentWithTask, createSubmission, publishDemoCourse } from '../support/factories.ts';
+
+const secret = 'a secret for these tests, 32 bytes long or more';
+
+/** Stands in for a sandbox: it says what a test wants it to say. The real ones are in test/sandbox and test/end-to-end. */
+class FakeSandbox implements Sandbox {
+  readonly kind = 'docker';
+  readonly identity = 'fake';
+  readonly jobs: SandboxJob[] = [];
+  answer: () => Partial<RunResult> = () => ({});
+
+  async run(job: SandboxJob): Promise<readonly RunResult[]> {
+    this.jobs.push(job);
+    const report = (count: number) => `<testsuites>${'<testcase name="works" time="0.001"/>'.repeat(count)}</testsuites>`;
+    const reports: Readonly<Record<string, string>> = { lint: '[]', 'visible-tests': report(6), 'hidden-tests': report(10) };
+    return job.runs.map(({ name }) => ({
+      name,
+      status: 'exited',
+      exitCode: 0,
+      signal: null,
+      wallTimeMs: 10,
+      cpuTimeMs: 10,
+      memoryPeakBytes: 1_000_000,
+      stdout: Buffer.from(`output of ${name}`),
+      stderr: Buffer.alloc(0),
+      report: reports[name] ?? null,
+      ...this.answer(),
+    }));
+  }
+
+  reap(): Promise<number> {
+    return Promise.resolve(0);
+  }
+}
+
+let database: TestDatabase;
+let folder: string;
+let repositories: Repositories;
+let server: Server;
+let gitOrigin: string;
+let sandbox: FakeSandbox;
+let announced: string[];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await publishDemoCourse(database.orm);
+  folder = await mkdtemp(join(tmpdir(), 'atelier-judging-'));
+  repositories = openRepositories(join(folder, 'repositories'));
+  server = createServer((request, response) => {
+    const [path = '', query = ''] = (request.url ?? '').replace('/git', '').split('?');
+    const password = Buffer.from(request.headers.authorization?.slice('Basic '.length) ?? '', 'base64')
+      .toString()
+      .split(':')[1];
+    const isAllowed = isJobToken(secret, password ?? '', /^\/([0-9a-f-]+)\.git/.exec(path)?.[1] ?? '');
+    if (!isAllowed) response.writeHead(401).end();
+    else void serveSmartHttp(request, response, { folder: repositories.folder, path, query, user: 'judge' });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  gitOrigin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterAll(async () => {
+  server.close();
+  server.closeAllConnections();
+  await database.close();
+  await rm(folder, { recursive: true });
+});
+
+beforeEach(() => {
+  sandbox = new FakeSandbox();
+  announced = [];
+});
+
+function activities() {
+  return createJudgingActivities({
+    orm: database.orm,
+    sandbox,
+    blobs: createBlobStore(join(folder, 'blobs')),
+    gitOrigin,
+    secret,
+    scratchFolder: folder,
+    announceChecksStarted: async (workflowId) => void announced.push(workflowId),
+  });
+}
+
+const judge = (submissionId: string) => createActivityEnvironment().run(activities().judgeSubmission, { submissionId, runNo: 1 });
+
+/** A submission of the starter commit, which is as good as any here. */
+async function submitStarter(commit?: string): Promise<{ submissionId: string; taskId: string }> {
+  const { student, taskId } = await createStudentWithTask(database.orm);
+  await repositories.ensure(taskId, () => selectStarterFiles(database.orm.em.fork(), taskId));
+  const resolved = await repositories.resolve(taskId, 'main');
+  if (resolved.status === 'missing') throw new Error('no starter');
+  return {
+    taskId,
+    submissionId: await createSubmission(database.orm, { taskId, studentId: student.id, commit: commit ?? resolved.commit }),
+  };
+}
+
+describe('judgeSubmission', () => {
+  it('judges once: a repeat returns the stored verdict without a run', async () => {
+    const { submissionId } = await submitStarter();
+    const first = await judge(submissionId);
+    expect(first).toMatchObject({ status: 'judged', verdict: 'accepted' });
+    expect(await judge(submissionId)).toEqual(first);
+    expect(sandbox.jobs).toHaveLength(1);
+    const em = database.orm.em.fork();
+    const [checkRun, ...others] = await em.find(CheckRun, { submission: submissionId }, { populate: ['testCaseResults'] });
+    expect(others).toEqual([]);
+    expect(checkRun?.testCaseResults).toHaveLength(16);
+    expect((await em.findOneOrFail(Submission, submissionId)).stage).toBe('CHECKING');
+    expect(announced).toHaveLength(1);
+  });
+
+  it('hands the exercise’s own tests and configuration to the sandbox, and the logs to the store', async () => {
+    const { submissionId } = await submitStarter();
+    await judge(submissionId);
+    const paths = sandbox.jobs[0]?.files.map((file) => file.path) ?? [];
+    expect(paths).toEqual(expect.arrayContaining(['src/board.js', 'test/board-rules.test.js', '.atelier/oxlintrc.json']));
+    const { runs } = await database.orm.em.fork().findOneOrFail(CheckRun, { submission: submissionId });
+    const log = await createBlobStore(join(folder, 'blobs')).get(runs[0]?.stdoutKey ?? '');
+    expect(log.toString()).toBe('output of lint');
+  });
+
+  it('says that the source is unavailable where the commit is not there', async () => {
+    const { submissionId } = await submitStarter('d'.repeat(40));
+    expect(await judge(submissionId)).toEqual({ status: 'source-unavailable' });
+    expect(sandbox.jobs).toEqual([]);
+  });
+
+  it.each([
+    [true, false],
+    [false, true],
+  ])("passes on the sandbox's own trouble (transient: %s) as no verdict", async (transient, nonRetryable) => {
+    const { submissionId } = await submitStarter();
+    sandbox.answer = () => {
+      throw new SandboxError('no room', { transient });
+    };
+    await expect(judge(submissionId)).rejects.toMatchObject({ type: 'sandbox', nonRetryable });
+    expect(await database.orm.em.fork().count(CheckRun, { submission: submissionId })).toBe(0);
+  });
+
+  it('parks nothing on the student: a linter without a report is our trouble', async () => {
+    const { submissionId } = await submitStarter();
+    sandbox.answer = () => ({ report: null });
+    await expect(judge(submissionId)).rejects.toMatchObject({ type: 'sandbox', nonRetryable: true });
+  });
+
+  it('keeps what it throws short: failures are stored in the history', async () => {
+    const { submissionId } = await submitStarter();
+    sandbox.answer = () => {
+      throw new Error('x'.repeat(5_000_000));
+    };
+    const failure: unknown = await judge(submissionId).catch((error: unknown) => error);
+    expect((failure as Error).message).toHaveLength(1_000);
+  });
+});
+
+describe('fetchSource', () => {
+  it('pins the commit, twice as well as once', async () => {
+    const { submissionId } = await submitStarter();
+    const { fetchSource } = createSubmissionActivities({ orm: database.orm, repositories });
+    const run = () => createActivityEnvironment().run(fetchSource, { submissionId });
+    expect([await run(), await run()]).toEqual([{ status: 'ready' }, { status: 'ready' }]);
+  });
+
+  it('finds a commit unavailable that is not in the repository', async () => {
+    const { submissionId } = await submitStarter('e'.repeat(40));
+    const { fetchSource } = createSubmissionActivities({ orm: database.orm, repositories });
+    expect(await createActivityEnvironment().run(fetchSource, { submissionId })).toEqual({ status: 'unavailable' });
+  });
+});
