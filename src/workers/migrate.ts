@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readDatabaseUrl } from '../config.ts';
 import { newId } from '../database/columns.ts';
 import { Installation } from '../database/entities/operations.ts';
 import { migrate } from '../database/migrate.ts';
@@ -16,7 +17,7 @@ import { ensureUser } from '../services/users.ts';
  * One step before the processes start: migrates the database; where ATELIER_ACCOUNTS_FILE is set (by `npm start`), it also publishes
  * the demo academy and writes the accounts it made, with their passwords, into that file.
  */
-const url = process.env['ATELIER_DATABASE_URL'] ?? '';
+const url = readDatabaseUrl(process.env);
 const accountsFile = process.env['ATELIER_ACCOUNTS_FILE'];
 
 const DemoAccount = z.object({ email: z.email(), name: z.string(), role: z.enum(roles), password: z.string().min(1) });

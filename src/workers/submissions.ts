@@ -6,6 +6,7 @@ import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
 import { createTemporalClient } from '../temporal/client.ts';
 import { createDeliveryStarter } from '../temporal/deliveries.ts';
+import { prepareNamespace } from '../temporal/namespace.ts';
 import { createSubmissionWorkflows } from '../temporal/submissions.ts';
 import { taskQueues } from '../workflows/contract.ts';
 import { runWorker, workflowsPath } from './create-worker.ts';
@@ -16,6 +17,7 @@ const config = readConfig(process.env);
 const logger = createLogger('submissions-worker', config.LOG_LEVEL);
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
+await prepareNamespace(client);
 const stopRelay = new AbortController();
 const relay = runRelay({
   orm,

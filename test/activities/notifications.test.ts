@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import PostalMime, { type Email } from 'postal-mime';
-import { SMTPServer } from 'smtp-server';
+import { SMTPServer, type SMTPServerDataStream, type SMTPServerSession } from 'smtp-server';
 import { createNotificationActivities } from '../../src/activities/notifications.ts';
 import { Delivery } from '../../src/database/entities/notifications.ts';
 import { User } from '../../src/database/entities/users.ts';
@@ -21,14 +22,14 @@ class Mailboxes {
     authOptional: true,
     disabledCommands: ['STARTTLS'],
     onMailFrom: (_address, _session, callback) => callback(this.refuse ? new Error('busy') : null),
-    onData: (stream, session, callback) => {
-      void new Response(stream as never).arrayBuffer().then(async (bytes) => {
-        const recipients = session.envelope.rcptTo.map(({ address }) => address);
-        this.received.push({ recipients, mail: await PostalMime.parse(bytes) });
-        callback();
-      });
-    },
+    onData: (stream, session, callback) => void this.#receive(stream, session, callback),
   });
+
+  async #receive(stream: SMTPServerDataStream, session: SMTPServerSession, callback: () => void): Promise<void> {
+    const mail = await PostalMime.parse(await buffer(stream));
+    this.received.push({ recipients: session.envelope.rcptTo.map(({ address }) => address), mail });
+    callback();
+  }
 
   async listen(): Promise<string> {
     const server = this.#server.listen(0, '127.0.0.1');

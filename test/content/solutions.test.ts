@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { describe, expect, it } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import type { RevisionFile } from '../../src/domain/exercises.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import { judgeProject, projectFiles, projectRuns } from '../../src/sandbox/project-checks.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { type ExerciseContent, readCourseContent } from '../../src/services/content.ts';
-import { sandboxesToTest } from '../support/sandboxes.ts';
+import { describeEachSandbox } from '../support/sandboxes.ts';
 
 const { exercises } = await readCourseContent(join(import.meta.dirname, '../../content/demo'));
 
@@ -37,27 +37,21 @@ async function judge(sandbox: Sandbox, exercise: ExerciseContent, roles: readonl
   return judgeProject(revision, results);
 }
 
-for (const { kind, reason } of await sandboxesToTest()) {
-  if (reason !== null) {
-    it.skip(`exercises with ${kind}: ${reason}`, () => undefined);
-    continue;
-  }
-  describe(`exercises with ${kind}`, () => {
-    const opened = openSandbox(kind, { onMessage: () => undefined });
+await describeEachSandbox('exercises', (kind) => {
+  const opened = openSandbox(kind, { onMessage: () => undefined });
 
-    it.each(exercises.map((exercise) => [exercise.slug, exercise] as const))(
-      '%s: the solution is accepted, the starter is not',
-      async (_, exercise) => {
-        const { sandbox, probes } = await opened;
-        if (sandbox === null) throw new Error(JSON.stringify(probes));
-        const [solution, starter] = await Promise.all([judge(sandbox, exercise, ['solution']), judge(sandbox, exercise, [])]);
-        expect(solution).toMatchObject({ verdict: 'accepted', lintFindings: [] });
-        expect(solution.tests).toHaveLength(exercise.tests.visible.count + exercise.tests.hidden.count);
-        expect(starter.verdict).not.toBe('accepted');
-        // A student sees from the start which tests are to be made pass.
-        expect(starter.tests.filter((test) => test.suite === 'visible')).toHaveLength(exercise.tests.visible.count);
-      },
-      180_000,
-    );
-  });
-}
+  it.each(exercises.map((exercise) => [exercise.slug, exercise] as const))(
+    '%s: the solution is accepted, the starter is not',
+    async (_, exercise) => {
+      const { sandbox, probes } = await opened;
+      if (sandbox === null) throw new Error(JSON.stringify(probes));
+      const [solution, starter] = await Promise.all([judge(sandbox, exercise, ['solution']), judge(sandbox, exercise, [])]);
+      expect(solution).toMatchObject({ verdict: 'accepted', lintFindings: [] });
+      expect(solution.tests).toHaveLength(exercise.tests.visible.count + exercise.tests.hidden.count);
+      expect(starter.verdict).not.toBe('accepted');
+      // A student sees from the start which tests are to be made pass.
+      expect(starter.tests.filter((test) => test.suite === 'visible')).toHaveLength(exercise.tests.visible.count);
+    },
+    180_000,
+  );
+});

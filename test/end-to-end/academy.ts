@@ -10,7 +10,6 @@ import type { TestDatabase } from '../support/database.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createUser, password, publishDemoCourse } from '../support/factories.ts';
 import { waitFor } from '../support/wait.ts';
-import { searchAttributes } from '../../src/workflows/contract.ts';
 
 const projectFolder = join(import.meta.dirname, '../..');
 
@@ -126,10 +125,6 @@ export class Academy {
         'error',
       ],
       ...['--db-filename', join(this.#folder, 'temporal.db')],
-      ...Object.values(searchAttributes).flatMap(({ name, type }) => [
-        '--search-attribute',
-        `${name}=${cliTypes[type] ?? 'Keyword'}`,
-      ]),
     ];
   }
 
@@ -225,9 +220,6 @@ export class Academy {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
-
-/** The names that the CLI gives to the types of search attributes. */
-const cliTypes: Readonly<Record<string, string>> = { KEYWORD: 'Keyword', INT: 'Int', DATETIME: 'Datetime' };
 
 /** One student with a clone of one task's repository. */
 export class Student {

@@ -1,0 +1,72 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import { z } from 'zod';
+import { ConfigError, readDatabaseUrl } from './config.ts';
+import { migrate } from './database/migrate.ts';
+import { type Em, openOrm } from './database/orm.ts';
+import { ContentError, readCourseContent } from './services/content.ts';
+import { publishCourse } from './services/publish.ts';
+import { ensureUser } from './services/users.ts';
+
+/** `npm run atelier`: what is done beside the API, on the database of ATELIER_DATABASE_URL. */
+const program = new Command('atelier').description('Works on the database of ATELIER_DATABASE_URL.').showHelpAfterError();
+
+program
+  .command('migrate')
+  .description('bring the database to this version; safe to repeat and to run in parallel')
+  .action(() => migrate(readDatabaseUrl(process.env)));
+
+program
+  .command('publish <folder>')
+  .description('publish a course from a content folder; what has changed becomes a new revision')
+  .option('--default', 'everybody who registers is enrolled in it', false)
+  .action(async (folder: string, options: { default: boolean }) => {
+    const content = await readCourseContent(folder);
+    await withDatabase((em) => publishCourse(em, content, { isDefault: options.default }));
+    console.log(`published ${content.course.slug} with ${content.exercises.length} exercises`);
+  });
+
+program
+  .command('admin')
+  .description('administrators')
+  .command('create <email>')
+  .description('make an administrator; without a password file a password is made and printed')
+  .option('--name <name>', 'shown to others', 'Administrator')
+  .option('--password-file <file>', 'file whose text is the password')
+  .action(async (email: string, options: { name: string; passwordFile?: string }) => {
+    const given = options.passwordFile === undefined ? null : (await readFile(options.passwordFile, 'utf8')).trim();
+    const password = given ?? randomBytes(15).toString('base64url');
+    const account = NewAdmin.parse({ email, name: options.name, password });
+    const { isNew } = await withDatabase((em) => ensureUser(em, { ...account, role: 'SUPER_ADMIN' }));
+    if (!isNew) throw new Refusal(`${email} has an account already: nothing was changed.`);
+    console.log(`made the administrator ${email}${given === null ? `, password ${password}` : ''}`);
+  });
+
+const NewAdmin = z.object({ email: z.email().max(254), name: z.string().min(1).max(200), password: z.string().min(10).max(200) });
+
+/** What the user can put right: shown without a stack. */
+class Refusal extends Error {}
+
+async function withDatabase<T>(use: (em: Em) => Promise<T>): Promise<T> {
+  const orm = await openOrm(readDatabaseUrl(process.env));
+  try {
+    return await use(orm.em.fork());
+  } finally {
+    await orm.close();
+  }
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(explain(error));
+  process.exitCode = 1;
+}
+
+/** In words where the user can put it right, with its stack where we must. */
+function explain(error: unknown): unknown {
+  if (error instanceof z.ZodError) return z.prettifyError(error);
+  const isExpected = [Refusal, ConfigError, ContentError].some((kind) => error instanceof kind);
+  return isExpected ? (error as Error).message : error;
+}
