@@ -36,7 +36,11 @@ export function createApp(dependencies: Dependencies): Express {
         return id;
       },
       autoLogging: { ignore: (request) => request.url?.startsWith('/health') ?? false },
-      serializers: { req: ({ id, method, url }: { id: string; method: string; url: string }) => ({ id, method, url }) },
+      serializers: {
+        // Without the query: a token that somebody puts there by mistake must not be kept.
+        req: ({ id, method, url }: { id: string; method: string; url: string }) => ({ id, method, url: url.split('?')[0] }),
+        res: ({ statusCode }: { statusCode: number }) => ({ statusCode }),
+      },
     }),
   );
   app.use(helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } }));

@@ -88,8 +88,16 @@ function parseRequest(endpoint: Endpoint, request: Request) {
   return {
     params: params?.data,
     query: endpoint.query === undefined ? undefined : parse(endpoint.query.strict(), request.query, 'query'),
-    body: endpoint.body === undefined ? undefined : parse(endpoint.body, request.body ?? {}, 'body'),
+    body: endpoint.body === undefined ? undefined : parseBody(endpoint.body, request.body),
   };
+}
+
+function parseBody(schema: z.ZodType, body: unknown) {
+  // No body says as much as an empty object; where that is too little, an object is missing and not its fields.
+  if (body === undefined && !schema.safeParse({}).success) {
+    throw new HttpProblem(400, 'malformed-json', 'Send a JSON object as the body.');
+  }
+  return parse(schema, body ?? {}, 'body');
 }
 
 function parse<S extends z.ZodType>(schema: S, value: unknown, where: string): z.output<S> {

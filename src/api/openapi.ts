@@ -41,7 +41,12 @@ function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject 
         },
       ],
     }),
-    ...(endpoint.body && { requestBody: { required: true, content: { 'application/json': { schema: endpoint.body } } } }),
+    ...(endpoint.body && {
+      requestBody: {
+        required: !endpoint.body.safeParse({}).success,
+        content: { 'application/json': { schema: endpoint.body } },
+      },
+    }),
     responses: {
       [endpoint.status]:
         endpoint.status === 204

@@ -6,7 +6,7 @@ import type { Language } from '../domain/check-runs.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { TaskStatus } from '../domain/tasks.ts';
 import { taskAfter } from '../domain/tasks.ts';
-import type { Actor } from '../domain/users.ts';
+import { type Actor, mayReview } from '../domain/users.ts';
 import { recordActivity } from './activity.ts';
 
 export interface TaskView {
@@ -54,14 +54,15 @@ export async function listTasks(em: Em, userId: string): Promise<TaskView[]> {
 }
 
 /**
- * One task, for its assignee or an admin.
+ * One task, for its assignee, an admin, and reviewers once something was submitted.
  *
- * @throws DomainError `not-found`, also for a task of somebody else: its existence is not told.
+ * @throws DomainError `not-found`, also for a task that is not visible to the actor: its existence is not told.
  */
 export async function selectTask(em: Em, actor: Actor, taskId: string): Promise<TaskDetails> {
   const task = await em.findOne(Task, taskId, { populate: [...shown] });
-  if (task === null || (task.assignee.id !== actor.id && actor.role !== 'SUPER_ADMIN')) throw taskNotFound();
-  const latest = await em.findOne(Submission, { task }, { orderBy: { attemptNo: 'desc' } });
+  const latest = await em.findOne(Submission, { task: taskId }, { orderBy: { attemptNo: 'desc' } });
+  const isVisible = task?.assignee.id === actor.id || actor.role === 'SUPER_ADMIN' || (mayReview(actor) && latest !== null);
+  if (task === null || !isVisible) throw taskNotFound();
   return { ...viewTask(task, latest?.id ?? null), statement: task.revision.getEntity().statement };
 }
 

@@ -25,11 +25,23 @@ import {
   taskQueues,
 } from './contract.ts';
 
-/** Database steps: PostgreSQL comes back, so they are repeated until it does; only a refusal of ours (not retryable) ends them. */
-const database = proxyActivities<SubmissionActivities>({
-  startToCloseTimeout: '30s',
-  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '15s' },
-});
+/**
+ * A database step, named for Temporal's web UI. PostgreSQL comes back, so it is repeated until it does; only a refusal of ours (not
+ * retryable) ends it.
+ */
+const databaseStep = (summary: string) =>
+  proxyActivities<SubmissionActivities>({
+    startToCloseTimeout: '30s',
+    retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '15s' },
+    summary,
+  });
+
+const { enterStage } = databaseStep('write the stage');
+const { openReview } = databaseStep('open the review and promise an answer time');
+const { remindReviewers } = databaseStep('remind the reviewers');
+const { commitDecision } = databaseStep('commit the decision: review, task, XP, notices');
+const { concludeWithoutReview } = databaseStep('conclude, and open the task again');
+const { closeByAdmin } = databaseStep('close by an admin, at no cost to the student');
 
 /** Fetching and judging: the first try and up to three more after 2, 4 and 8 s, then an admin looks. Git may take its 60 s timeout. */
 const sandboxRetry = { initialInterval: '2s', backoffCoefficient: 2, maximumAttempts: 4 } as const;
@@ -71,8 +83,8 @@ export async function submissionWorkflow({ submissionId, studentId }: Submission
   return finish(await review.concluded());
 
   async function conclude(conclusion: 'closed-by-admin' | 'source-unavailable' | 'checks-failed'): Promise<SubmissionOutcome> {
-    if (conclusion === 'closed-by-admin') await database.closeByAdmin({ submissionId });
-    else await database.concludeWithoutReview({ submissionId, conclusion });
+    if (conclusion === 'closed-by-admin') await closeByAdmin({ submissionId });
+    else await concludeWithoutReview({ submissionId, conclusion });
     return finish(conclusion);
   }
 
@@ -117,11 +129,11 @@ function trackProgress(submissionId: string) {
         parkedReason = error.cause?.message ?? error.message;
         resolution = null;
         show('PARKED', `our own trouble: ${parkedReason}. Signal parkedResolved {"action": "redrive"} or {"action": "close"}.`);
-        await database.enterStage({ submissionId, stage: 'PARKED', parkedReason });
+        await enterStage({ submissionId, stage: 'PARKED', parkedReason });
         await condition(() => resolution !== null);
         parkedReason = null;
         if (resolution === 'close') return 'closed-by-admin';
-        await database.enterStage({ submissionId, stage: 'QUEUED' });
+        await enterStage({ submissionId, stage: 'QUEUED' });
         show('QUEUED', 'waits for the checks again');
       }
     }
@@ -161,7 +173,7 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
 
   /** Opens the review and waits until a decision is committed; a refused one (role lost meanwhile) opens the gate again. */
   async function concluded(): Promise<'approved' | 'rejected'> {
-    const plan = await database.openReview({ submissionId });
+    const plan = await openReview({ submissionId });
     gate = { ...gate, phase: 'open' };
     progress.show(
       'AWAITING_REVIEW',
@@ -170,7 +182,7 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     upsertSearchAttributes([{ key: searchAttributes.reviewDueAt, value: new Date(plan.dueAt) }]);
     for (;;) {
       const request = await decidedOrReminded(plan);
-      const result = await database.commitDecision({ submissionId, ...request });
+      const result = await commitDecision({ submissionId, ...request });
       if (result.status === 'committed') {
         answers.set(request.requestId, { reviewId: result.reviewId });
         return request.outcome === 'APPROVED' ? 'approved' : 'rejected';
@@ -189,7 +201,7 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     for (const { at, kind } of reminders) {
       const waitMs = at - Date.now();
       if (waitMs > 0 && (await condition(() => gate.decision !== null, waitMs))) break;
-      if (gate.decision === null) await database.remindReviewers({ submissionId, kind });
+      if (gate.decision === null) await remindReviewers({ submissionId, kind });
     }
     await condition(() => gate.decision !== null);
     if (gate.decision === null) throw ApplicationFailure.nonRetryable('no decision', 'invalid-state');

@@ -42,6 +42,16 @@ export const text = (maxLength: number, minLength = 1) =>
     .max(maxLength)
     .refine((value) => !value.includes('\0') && value.isWellFormed(), 'must be well-formed Unicode without NUL');
 
+/** The length of a page, in a query: digits only. */
+export const pageLimit = (standard: number) =>
+  z
+    .string()
+    .regex(/^\d{1,3}$/)
+    .transform(Number)
+    .pipe(z.int().min(1).max(100))
+    .default(standard)
+    .meta({ type: 'integer', minimum: 1, maximum: 100, default: standard });
+
 export const Instant = z.date().meta({ type: 'string', format: 'date-time' });
 
 export const ById = z.object({ id: z.uuid() });

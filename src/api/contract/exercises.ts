@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { languageNames } from '../../domain/check-runs.ts';
-import { defineContract } from './core.ts';
+import { defineContract, text } from './core.ts';
 
 const CourseView = z
   .object({
@@ -36,7 +36,7 @@ export const exercisesContract = defineContract({
     tag: 'catalogue',
     summary: 'Enrol in a course; assigns its starter task',
     access: 'user',
-    params: z.object({ slug: z.string().max(100) }),
+    params: z.object({ slug: text(100) }),
     status: 201,
     response: z.object({ enrolmentId: z.uuid() }),
   },

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { notificationKinds } from '../../domain/notifications.ts';
-import { ById, defineContract, Instant } from './core.ts';
+import { ById, defineContract, Instant, pageLimit } from './core.ts';
 
 export const notificationsContract = defineContract({
   listNotifications: {
@@ -10,7 +10,7 @@ export const notificationsContract = defineContract({
     summary: 'Your notifications, newest first',
     access: 'user',
     query: z.object({
-      limit: z.coerce.number<number>().int().min(1).max(100).default(20),
+      limit: pageLimit(20),
       before: z.uuid().optional().meta({ description: 'Id of the last notification of the page before.' }),
     }),
     status: 200,

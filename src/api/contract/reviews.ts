@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { verdicts } from '../../domain/check-runs.ts';
 import { reviewOutcomes } from '../../domain/reviews.ts';
-import { defineContract, Instant, text } from './core.ts';
+import { defineContract, Instant, pageLimit, text } from './core.ts';
 
 const reviewers = ['ACADEMY_REVIEWER', 'SUPER_ADMIN'] as const;
 
@@ -24,7 +24,7 @@ export const reviewsContract = defineContract({
     tag: 'reviews',
     summary: 'What awaits a review, the one due first at the top, without your own work',
     access: reviewers,
-    query: z.object({ limit: z.coerce.number<number>().int().min(1).max(100).default(50) }),
+    query: z.object({ limit: pageLimit(50) }),
     status: 200,
     response: z.object({
       items: z.array(

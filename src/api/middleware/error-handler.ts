@@ -39,14 +39,18 @@ function problemOf(error: unknown): HttpProblem | null {
   return null;
 }
 
-/** SQLSTATE classes 08 (connection), 53 (resources), 57 (shut down), 25006 (read only), 40 (rolled back), and the socket's own codes. */
-const awayCode = /^(?:08|53|57|40)|^25006$|^(?:ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)$/;
+/**
+ * SQLSTATE classes 08 (connection; but not 08P01, a message that PostgreSQL could not read: our bug), 53 (resources), 57 (shut down),
+ * 25006 (read only), 40 (rolled back), and the socket's own codes.
+ */
+const awayCode = /^(?:08(?!P01)|53|57|40)|^25006$|^(?:ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)$/;
 
 function isDatabaseAway(error: unknown): boolean {
   if (error instanceof ConnectionException) return true;
   const codes = [error, (error as { cause?: unknown } | null)?.cause].map((e) => (e as { code?: unknown } | null)?.code);
   if (codes.some((code) => typeof code === 'string' && awayCode.test(code))) return true;
-  return error instanceof DriverException && /terminat|connection|timeout/i.test(error.message);
+  // Where PostgreSQL gave a code, its message may quote what a user wrote: only the driver's own errors are known by their words.
+  return error instanceof DriverException && error.code === undefined && /terminat|connection|timeout/i.test(error.message);
 }
 
 /** The last handler: known refusals get their problem, the rest is our fault: logged in full, told in general. */

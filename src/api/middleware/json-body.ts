@@ -4,6 +4,9 @@ import { HttpProblem } from './problems.ts';
 /** Largest JSON body, in bytes, after decompression. */
 const maxBodyBytes = 100_000;
 
+/** More bytes than this are not even read away: a body in chunks may have no end. */
+const maxReadBytes = 1_000_000;
+
 const raw = express.raw({ type: () => true, limit: maxBodyBytes });
 
 /**
@@ -22,7 +25,17 @@ export const jsonBody: RequestHandler = (request, response, next) => {
     next(new HttpProblem(415, 'unsupported-media-type', 'Send application/json in UTF-8.'));
     return;
   }
+  // What is too large is read to its end, so that its sender sees the answer; but not for ever.
+  let receivedBytes = 0;
+  let isCut = false;
+  request.on('data', (chunk: Buffer) => {
+    receivedBytes += chunk.length;
+    if (isCut || receivedBytes <= maxReadBytes) return;
+    isCut = true;
+    next(tooLarge());
+  });
   raw(request, response, (error: unknown) => {
+    if (isCut) return;
     if (error !== undefined) {
       next(bodyProblem(error));
       return;
@@ -49,14 +62,15 @@ function parseObject(bytes: Buffer): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
+const tooLarge = () =>
+  new HttpProblem(413, 'payload-too-large', `The body is larger than ${maxBodyBytes} bytes.`, {
+    headers: { Connection: 'close' },
+  });
+
 /** What the body reader itself refuses; its errors carry a status. */
 function bodyProblem(error: unknown): unknown {
   const status = (error as { status?: unknown }).status;
-  if (status === 413) {
-    return new HttpProblem(413, 'payload-too-large', `The body is larger than ${maxBodyBytes} bytes.`, {
-      headers: { Connection: 'close' },
-    });
-  }
+  if (status === 413) return tooLarge();
   if (status === 415) return new HttpProblem(415, 'unsupported-media-type', 'This content encoding is not supported.');
   if (status === 400) return new HttpProblem(400, 'malformed-json', 'The body could not be read.');
   return error;

@@ -4,7 +4,7 @@ import { startTask } from '../../services/enrolments.ts';
 import { selectStarterFiles } from '../../services/exercises.ts';
 import { once } from '../../services/idempotency.ts';
 import { markSubmissionStarted, newSubmissionId, selectStartable, submitTask } from '../../services/submissions.ts';
-import { listTasks, selectTask, type TaskView, taskNotFound } from '../../services/tasks.ts';
+import { listTasks, selectTask, type TaskView } from '../../services/tasks.ts';
 import type { tasksContract } from '../contract/tasks.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { Answer, Handlers } from '../mount.ts';
@@ -52,7 +52,7 @@ export function tasksHandlers({ config, orm, repositories, workflows, logger }: 
     },
     async submitTask({ em, actor, params, body, keyed }) {
       const task = await selectTask(em, actor, params.id);
-      if (task.assigneeId !== actor.id) throw taskNotFound();
+      if (task.assigneeId !== actor.id) throw new DomainError('forbidden', 'Only the assignee submits.');
       const submissionId = newSubmissionId();
       const answer = await once(orm.em.fork(), keyed, async (tx) => {
         const source = await resolveSource(task.id, body.ref);
