@@ -1,5 +1,6 @@
 import { Migrator } from '@mikro-orm/migrations';
 import { defineConfig, type EntityManager, MikroORM, type Options } from '@mikro-orm/postgresql';
+import type { Pool, PoolClient } from 'pg';
 import { CheckRun, TestCaseResult } from './entities/check-runs.ts';
 import { Course } from './entities/courses.ts';
 import { Cohort, Enrolment } from './entities/enrolments.ts';
@@ -42,6 +43,24 @@ const entities = [
   XpEntry,
 ];
 
+/**
+ * Gives the place of a connection that ends while it is taken back to the pool. Kysely (0.29) never releases a connection whose BEGIN
+ * or ROLLBACK failed, so without this each transaction that PostgreSQL's restart meets would cost a place, until none is left.
+ */
+function releaseDeadConnections(pool: Pool): void {
+  const taken = new Set<PoolClient>();
+  pool.on('acquire', (client) => taken.add(client));
+  pool.on('release', (_error, client) => taken.delete(client));
+  pool.on('connect', (client) => {
+    client.once('end', () => {
+      if (!taken.has(client)) return;
+      client.release(true);
+      // Who holds it may release it as well, which the pool would take for a mistake.
+      client.release = () => undefined;
+    });
+  });
+}
+
 /** Connects to the database of `url` (`postgres://…`). Fork `orm.em` for each request, activity and test. */
 export function openOrm(url: string, extra: Partial<Options> = {}): Promise<Orm> {
   return MikroORM.init(
@@ -58,6 +77,8 @@ export function openOrm(url: string, extra: Partial<Options> = {}): Promise<Orm>
         migrationsList,
       },
       pool: { min: 0, max: 10 },
+      // Without a limit, a PostgreSQL that takes connections and never answers would hold every request for ever.
+      driverOptions: { onPoolCreated: releaseDeadConnections, connectionTimeoutMillis: 10_000 },
       ...extra,
     }),
   );

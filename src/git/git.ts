@@ -41,12 +41,15 @@ export function gitEnvironment(): Record<string, string> {
 export class GitError extends Error {
   readonly exitCode: number | null;
   readonly stderr: string;
+  /** Whether it was killed because it printed more than it may. */
+  readonly isOutputTooLarge: boolean;
 
-  constructor(command: string, exitCode: number | null, stderr: string) {
+  constructor(command: string, exitCode: number | null, stderr: string, isOutputTooLarge = false) {
     super(`git ${command} failed (${exitCode ?? 'killed'})`);
     this.name = 'GitError';
     this.exitCode = exitCode;
     this.stderr = stderr;
+    this.isOutputTooLarge = isOutputTooLarge;
   }
 }
 
@@ -62,23 +65,27 @@ export interface GitOptions {
 /**
  * Runs git with arguments that are never read by a shell, and returns its stdout.
  *
- * @throws GitError where it fails, runs longer than `timeoutMs` (60 s) or prints more than `maxOutputBytes` (64 MiB).
+ * @throws GitError where it fails, runs longer than `timeoutMs` (60 s) or prints more than `maxOutputBytes` (64 MiB); the reason of
+ * `signal` where that ended it.
  */
 export async function git(folder: string, args: readonly string[], options: GitOptions = {}): Promise<Buffer> {
-  const { input = '', timeoutMs = 60_000, maxOutputBytes = 64 * 1024 * 1024 } = options;
+  const { input = '', timeoutMs = 60_000, maxOutputBytes = 64 * 1024 * 1024, signal } = options;
+  signal?.throwIfAborted();
   const child = spawn('git', ['-C', folder, ...args], {
     env: { ...gitEnvironment(), ...options.environment },
     stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
-    ...(options.signal && { signal: options.signal }),
+    // A process group of its own: git's helpers (one speaks http) outlive a killed git and hold its output open.
+    detached: true,
   });
+  const kill = () => killGroup(child.pid);
+  const timer = setTimeout(kill, timeoutMs);
+  signal?.addEventListener('abort', kill);
   const output: Buffer[] = [];
   let outputBytes = 0;
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => {
     outputBytes += chunk.length;
-    if (outputBytes > maxOutputBytes) child.kill('SIGKILL');
+    if (outputBytes > maxOutputBytes) kill();
     else output.push(chunk);
   });
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
@@ -87,10 +94,24 @@ export async function git(folder: string, args: readonly string[], options: GitO
   // A process that ends before it has read its input is reported by its exit code.
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
-  const exitCode = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  if (exitCode !== 0) throw new GitError(args[0] ?? '', exitCode, stderr);
-  return Buffer.concat(output);
+  try {
+    const exitCode = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    signal?.throwIfAborted();
+    if (exitCode !== 0) throw new GitError(args[0] ?? '', exitCode, stderr, outputBytes > maxOutputBytes);
+    return Buffer.concat(output);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', kill);
+  }
+}
+
+function killGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
 }

@@ -9,7 +9,13 @@ export interface CommitFile {
 }
 
 /** Bounds of what is taken from a commit: a project exercise is small, whatever a repository holds. */
-const commitLimits = { files: 2_000, totalBytes: 16 * 1024 * 1024, fetchTimeoutMs: 60_000 } as const;
+const commitLimits = {
+  files: 2_000,
+  totalBytes: 16 * 1024 * 1024,
+  // Trees that hold one tree many times make a tiny commit of billions of files.
+  listingBytes: 8 * 1024 * 1024,
+  fetchTimeoutMs: 60_000,
+} as const;
 
 /** What is wrong with the student's commit itself, in words for the student. */
 export class SourceProblem extends Error {
@@ -58,10 +64,16 @@ function extraSetting(key: string, value: string): Record<string, string> {
 
 /** Reads all regular files of a commit in a local repository. */
 async function readTree(folder: string, commit: string, signal: AbortSignal): Promise<CommitFile[]> {
-  const listing = await git(folder, ['ls-tree', '-r', '-z', '-l', '--full-tree', commit], { signal });
+  const tooManyFiles = new SourceProblem(`The commit has more than ${commitLimits.files} files.`);
+  const listing = await git(folder, ['ls-tree', '-r', '-z', '-l', '--full-tree', commit], {
+    signal,
+    maxOutputBytes: commitLimits.listingBytes,
+  }).catch((error: unknown) => {
+    throw error instanceof GitError && error.isOutputTooLarge ? tooManyFiles : error;
+  });
   const entries = parseListing(listing);
   const totalBytes = entries.reduce((sum, entry) => sum + entry.size, 0);
-  if (entries.length > commitLimits.files) throw new SourceProblem(`The commit has more than ${commitLimits.files} files.`);
+  if (entries.length > commitLimits.files) throw tooManyFiles;
   if (totalBytes > commitLimits.totalBytes) {
     throw new SourceProblem(`The commit's files are larger than ${commitLimits.totalBytes / 1024 / 1024} MiB together.`);
   }

@@ -31,7 +31,7 @@ export interface Repositories {
   resolve(repositoryId: string, ref: string): Promise<ResolvedRef>;
   /** Keeps a submission's commit whatever the student pushes later. Safe to repeat. */
   pin(repositoryId: string, submissionId: string, commit: string): Promise<void>;
-  /** Whether the commit is there. */
+  /** Whether the commit is there. @throws GitError where the repository is not: that is our trouble. */
   has(repositoryId: string, commit: string): Promise<boolean>;
   pathOf(repositoryId: string): string;
 }
@@ -46,7 +46,7 @@ export function openRepositories(folder: string): Repositories {
     git(pathOf(repositoryId), ['cat-file', '-e', `${commit}^{commit}`]).then(
       () => true,
       (error: unknown) => {
-        if (error instanceof GitError) return false;
+        if (error instanceof GitError && /not a valid object name/i.test(error.stderr)) return false;
         throw error;
       },
     );
@@ -57,7 +57,7 @@ export function openRepositories(folder: string): Repositories {
     async ensure(repositoryId, starter) {
       const path = pathOf(repositoryId);
       if (await exists(path)) return;
-      await mkdir(folder, { recursive: true });
+      await mkdir(folder, { recursive: true, mode: 0o700 });
       // Made apart and moved into place, so that a crash leaves no half repository and of two makers one wins.
       const partial = await mkdtemp(join(folder, '.new-'));
       try {

@@ -43,7 +43,7 @@ export function createLocalMailbox(folder: string, from: string): Mailer {
   return {
     async send(mail) {
       const { message } = await transport.sendMail(fieldsOf(mail, from));
-      await mkdir(folder, { recursive: true });
+      await mkdir(folder, { recursive: true, mode: 0o700 });
       // Named by its Message-ID, so that a second try of one delivery is one mail.
       const path = join(folder, `${mail.messageId.replaceAll(/[^0-9a-z-]/gi, '')}.eml`);
       await writeFile(`${path}.partial`, message as Buffer);

@@ -1,3 +1,4 @@
+import { sql } from '@mikro-orm/core';
 import { newId } from '../database/columns.ts';
 import { Course } from '../database/entities/courses.ts';
 import { Cohort } from '../database/entities/enrolments.ts';
@@ -13,6 +14,8 @@ import type { CourseContent, ExerciseContent } from './content.ts';
 export async function publishCourse(em: Em, content: CourseContent, options: { isDefault: boolean }): Promise<void> {
   await em.transactional(async (tx) => {
     const { slug, title, summary, starterSlug } = content.course;
+    // Two at once take turns.
+    await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`publish ${slug}`}, 0))`);
     const { remindAfterMs, dueAfterMs } = defaultReviewPolicy;
     let course = await tx.findOne(Course, { slug });
     if (course === null) {

@@ -127,7 +127,18 @@ export async function selectOptionalReviewByRequest(em: Em, requestId: string): 
 
 export type CommitDecisionResult =
   | { readonly status: 'committed'; readonly reviewId: string; readonly xpAdded: number }
-  | { readonly status: 'refused'; readonly kind: 'already-decided' | 'forbidden' | 'self-review'; readonly message: string };
+  | {
+      readonly status: 'refused';
+      readonly kind: 'already-decided' | 'forbidden' | 'self-review' | 'validation';
+      readonly message: string;
+    };
+
+/** What the columns take. Who decides by hand in Temporal may type anything; an error of the database would be repeated for ever. */
+const isStorable = ({ requestId, actorId }: { requestId: string; actorId: string }) =>
+  requestId !== '' &&
+  requestId.length <= 100 &&
+  !requestId.includes('\0') &&
+  /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(actorId);
 
 /**
  * Commits a decision: review, task, XP, notices, activity, audit in one transaction. Role and ownership are read here again, because
@@ -137,11 +148,21 @@ export async function commitDecision(
   em: Em,
   input: { submissionId: string; requestId: string; actorId: string; outcome: ReviewOutcome; via: 'api' | 'temporal' },
 ): Promise<CommitDecisionResult> {
+  if (!isStorable(input)) {
+    return {
+      status: 'refused',
+      kind: 'validation',
+      message: 'actorId is the id of an account, requestId a text of up to 100 characters.',
+    };
+  }
   return em.transactional(async (tx) => {
     const found = await tx.findOneOrFail(Submission, input.submissionId);
     const task = await lockTask(tx, found.task.id);
     const submission = await tx.findOneOrFail(Submission, found.id, { lockMode: LockMode.PESSIMISTIC_WRITE, refresh: true });
     const known = await tx.findOne(Review, { requestId: input.requestId });
+    if (known !== null && known.submission.id !== submission.id) {
+      return { status: 'refused', kind: 'validation', message: 'This requestId decided another submission: take a new one.' };
+    }
     if (known !== null) return { status: 'committed', reviewId: known.id, xpAdded: 0 };
     if (submission.closedAt !== null) {
       return { status: 'refused', kind: 'already-decided', message: 'This submission is decided already.' };

@@ -17,7 +17,7 @@ import {
 } from '../domain/submissions.ts';
 import { taskAfter } from '../domain/tasks.ts';
 import { type Actor, mayReview } from '../domain/users.ts';
-import { type ActivityKind, recordActivity, recordAudit } from './activity.ts';
+import { recordActivity, recordAudit } from './activity.ts';
 import { notify, notifyReviewers } from './notifications.ts';
 import { lockTask, taskNotFound } from './tasks.ts';
 
@@ -163,13 +163,17 @@ async function changeOpenSubmission(
   });
 }
 
-/** Writes the workflow's stage; `reason` is for the admin and belongs to PARKED. A closed submission stays closed. */
+/**
+ * Writes the workflow's stage; `parkedReason` is for the admin and belongs to PARKED. A closed submission stays closed, and checks begin
+ * only from the queue: a judge that was thought dead must not take a submission out of review.
+ */
 export async function enterStage(
   em: Em,
   input: { submissionId: string; stage: Exclude<SubmissionStage, 'CLOSED'>; parkedReason?: string },
 ): Promise<void> {
   await changeOpenSubmission(em, input.submissionId, (tx, submission) => {
     if (submission.stage === input.stage) return;
+    if (input.stage === 'CHECKING' && submission.stage !== 'QUEUED') return;
     const about = { taskId: submission.task.id, submissionId: submission.id };
     if (input.stage === 'PARKED') recordActivity(tx, 'submission.parked', { ...about, data: { reason: input.parkedReason } });
     if (submission.stage === 'PARKED') recordActivity(tx, 'submission.redriven', about);
@@ -210,11 +214,6 @@ export async function remindReviewers(
   });
 }
 
-const concludedActivity = {
-  'checks-failed': 'ci.result.failed',
-  'source-unavailable': 'source.unavailable',
-} as const satisfies Partial<Record<Conclusion, ActivityKind>>;
-
 /** Ends a submission without a review: the task is open for the next attempt, the student is told. Safe to repeat. */
 export async function concludeWithoutReview(
   em: Em,
@@ -224,7 +223,10 @@ export async function concludeWithoutReview(
     closeSubmission(submission, input.conclusion);
     task.status = taskAfter(task.status, 'reopen');
     task.updatedAt = new Date();
-    recordActivity(tx, concludedActivity[input.conclusion], { taskId: task.id, submissionId: submission.id });
+    // Failed checks were recorded with their check run.
+    if (input.conclusion === 'source-unavailable') {
+      recordActivity(tx, 'source.unavailable', { taskId: task.id, submissionId: submission.id });
+    }
     await notify(tx, {
       userId: submission.student.id,
       kind: input.conclusion,

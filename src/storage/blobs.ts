@@ -22,7 +22,7 @@ export function createBlobStore(folder: string): BlobStore {
     async put(content) {
       const key = createHash('sha256').update(content).digest('hex');
       const path = pathOf(key);
-      await mkdir(dirname(path), { recursive: true });
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       const partial = `${path}.${process.pid}.${performance.now()}`;
       await writeFile(partial, await promisify(gzip)(content));
       await rename(partial, path);

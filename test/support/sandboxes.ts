@@ -7,10 +7,11 @@ import { probeSandboxes } from '../../src/sandbox/choose.ts';
  */
 export async function describeEachSandbox(title: string, tests: (kind: 'docker' | 'bubblewrap') => void): Promise<void> {
   for (const { kind, usable, reason } of await probeSandboxes()) {
-    if (usable || process.env['CI'] !== undefined) describe(`${title} with ${kind}`, tests.bind(null, kind));
-    else
-      describe.skip(`${title} with ${kind}`, () => {
-        it.todo(reason);
-      });
+    const isRequired = process.env['CI'] !== undefined;
+    const describeKind = usable || isRequired ? describe : describe.skip;
+    describeKind(`${title} with ${kind}`, () => {
+      if (usable || isRequired) tests(kind);
+      else it.todo(reason);
+    });
   }
 }

@@ -31,13 +31,13 @@ const ExerciseRevisionSchema = defineEntity({
   name: 'ExerciseRevision',
   schema: 'catalogue',
   tableName: 'exercise_revisions',
-  uniques: [{ properties: ['exercise', 'number'] }, { properties: ['exercise', 'contentHash'] }],
+  uniques: [{ properties: ['exercise', 'number'] }],
   properties: {
     ...identified,
     exercise: () => p.manyToOne(Exercise).ref(),
     /** 1, 2, … */
     number: p.integer(),
-    /** SHA-256 over all that the revision holds: publishing the same content twice makes no second revision. */
+    /** SHA-256 over all that the revision holds: publishing what is the newest already makes no further revision. */
     contentHash: p.string().length(64),
     /** Markdown. */
     statement: p.text(),

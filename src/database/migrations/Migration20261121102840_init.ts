@@ -1,7 +1,7 @@
 import { Migration } from '@mikro-orm/migrations';
 
-export class Migration20261121092237_init extends Migration {
-  override name = 'Migration20261121092237_init';
+export class Migration20261121102840_init extends Migration {
+  override name = 'Migration20261121102840_init';
 
   override up(): void | Promise<void> {
     this.addSql(`create schema if not exists "operations";`);
@@ -46,9 +46,6 @@ export class Migration20261121092237_init extends Migration {
     );
     this.addSql(
       `alter table "catalogue"."exercise_revisions" add constraint "exercise_revisions_exercise_id_number_unique" unique ("exercise_id", "number");`,
-    );
-    this.addSql(
-      `alter table "catalogue"."exercise_revisions" add constraint "exercise_revisions_exercise_id_content_hash_unique" unique ("exercise_id", "content_hash");`,
     );
 
     this.addSql(
