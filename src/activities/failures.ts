@@ -6,6 +6,7 @@ import { SandboxError } from '../sandbox/sandbox.ts';
 /** Which refusals of ours a repeat could turn: only what is about a part that was away. */
 const isRetryable = {
   unauthenticated: false,
+  'token-reused': false,
   forbidden: false,
   'self-review': false,
   'not-found': false,
@@ -23,6 +24,9 @@ const isRetryable = {
 const maxMessageLength = 1_000;
 const maxStackLength = 4_000;
 
+/** The sandbox's passing trouble: the first try and up to three more, then an admin looks. */
+const maxSandboxAttempts = 4;
+
 function toFailure(error: unknown): unknown {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   const message = (error instanceof Error ? error.message : String(error)).slice(0, maxMessageLength);
@@ -30,9 +34,20 @@ function toFailure(error: unknown): unknown {
     return ApplicationFailure.create({ message, type: error.kind, nonRetryable: !isRetryable[error.kind] });
   }
   if (error instanceof SandboxError) {
-    return ApplicationFailure.create({ message, type: 'sandbox', nonRetryable: !error.transient });
+    const isGivenUp = !error.transient || activityInfo().attempt >= maxSandboxAttempts;
+    return ApplicationFailure.create({ message, type: 'sandbox', nonRetryable: isGivenUp });
   }
-  return ApplicationFailure.create({ message, type: error instanceof Error ? error.name : 'unknown' });
+  return ApplicationFailure.create({ message, type: nameOf(error), nonRetryable: isOurMistake(error) });
+}
+
+const nameOf = (error: unknown) => (error instanceof Error ? error.name : 'unknown');
+
+/** A fault of our code does not go away by itself: SQLSTATE classes 22 (data) and 23 (constraint), and what JavaScript itself throws. */
+function isOurMistake(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return (
+    ['TypeError', 'RangeError', 'ReferenceError'].includes(nameOf(error)) || (typeof code === 'string' && /^2[23]/.test(code))
+  );
 }
 
 type AnyActivities = Record<string, (input: never) => Promise<unknown>>;

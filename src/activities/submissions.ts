@@ -1,25 +1,31 @@
 import type { Orm } from '../database/orm.ts';
 import type { ReviewOutcome, ReviewPlan } from '../domain/reviews.ts';
-import type { SubmissionStage } from '../domain/submissions.ts';
+import type { Conclusion, SubmissionStage } from '../domain/submissions.ts';
 import type { Repositories } from '../git/repositories.ts';
 import { type CommitDecisionResult, commitDecision } from '../services/reviews.ts';
 import {
-  closeByAdmin,
   concludeWithoutReview,
   enterStage,
   openReview,
   remindReviewers,
+  selectOptionalConclusion,
   selectSubmissionForWorkflow,
+  type UnreviewedConclusion,
 } from '../services/submissions.ts';
 import { withFailures } from './failures.ts';
 
 export type SubmissionActivities = ReturnType<typeof createSubmissionActivities>;
 
+/** `concluded`: another run of this workflow has ended the submission. */
+type FetchedSource = { status: 'ready' | 'unavailable' } | { status: 'concluded'; conclusion: Conclusion };
+
 /** The short steps of a submission: one transaction each, all of them safe to repeat. */
 export function createSubmissionActivities({ orm, repositories }: { orm: Orm; repositories: Repositories }) {
   return withFailures({
     /** Pins the submitted commit in our own repository. `unavailable` is the source's fault, not an error of ours. */
-    async fetchSource({ submissionId }: { submissionId: string }): Promise<{ status: 'ready' | 'unavailable' }> {
+    async fetchSource({ submissionId }: { submissionId: string }): Promise<FetchedSource> {
+      const conclusion = await selectOptionalConclusion(orm.em.fork(), submissionId);
+      if (conclusion !== null) return { status: 'concluded', conclusion };
       const { source } = await selectSubmissionForWorkflow(orm.em.fork(), submissionId);
       if (!(await repositories.has(source.repositoryId, source.commit))) return { status: 'unavailable' };
       await repositories.pin(source.repositoryId, submissionId, source.commit);
@@ -42,9 +48,7 @@ export function createSubmissionActivities({ orm, repositories }: { orm: Orm; re
       via: 'api' | 'temporal';
     }): Promise<CommitDecisionResult> => commitDecision(orm.em.fork(), input),
 
-    concludeWithoutReview: (input: { submissionId: string; conclusion: 'checks-failed' | 'source-unavailable' }) =>
+    concludeWithoutReview: (input: { submissionId: string; conclusion: UnreviewedConclusion }) =>
       concludeWithoutReview(orm.em.fork(), input),
-
-    closeByAdmin: ({ submissionId }: { submissionId: string }) => closeByAdmin(orm.em.fork(), submissionId),
   });
 }

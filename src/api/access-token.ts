@@ -19,7 +19,10 @@ export interface AccessTokens {
   verify(token: string): { sessionId: string; userId: string } | null;
 }
 
-/** @param ttlMs life of a token in milliseconds. */
+/**
+ * @param ttlMs life of a token in milliseconds; an hour by default (`config.ts`). Session and account are looked up for each request, so
+ *   this is no bound on how long a revoked one works, but on how long a stolen one does that nobody misses; refresh tokens renew it.
+ */
 export function createAccessTokens(secret: string, ttlMs: number): AccessTokens {
   const ttlSeconds = Math.floor(ttlMs / 1000);
   return {

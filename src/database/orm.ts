@@ -9,7 +9,7 @@ import { Delivery, Notification } from './entities/notifications.ts';
 import { Activity, AuditEntry, IdempotencyKey, Installation } from './entities/operations.ts';
 import { XpEntry } from './entities/progress.ts';
 import { DecisionRequest, Review } from './entities/reviews.ts';
-import { AccessToken, Session } from './entities/sessions.ts';
+import { AccessToken, RefreshToken, Session } from './entities/sessions.ts';
 import { Submission } from './entities/submissions.ts';
 import { Task } from './entities/tasks.ts';
 import { User } from './entities/users.ts';
@@ -33,6 +33,7 @@ const entities = [
   IdempotencyKey,
   Installation,
   Notification,
+  RefreshToken,
   Review,
   RevisionFile,
   Session,

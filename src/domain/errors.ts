@@ -5,6 +5,7 @@
  */
 export type ErrorKind =
   | 'unauthenticated'
+  | 'token-reused'
   | 'forbidden'
   | 'self-review'
   | 'not-found'

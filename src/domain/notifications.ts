@@ -4,6 +4,7 @@ export const notificationKinds = [
   'already-registered',
   'checks-failed',
   'source-unavailable',
+  'closed-by-admin',
   'in-review',
   'approved',
   'rejected',

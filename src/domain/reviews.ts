@@ -23,7 +23,7 @@ export interface ReviewGate {
 
 /** Why a request is refused: a kind and a sentence for the one who asked. */
 export interface Refusal {
-  readonly kind: Extract<ErrorKind, 'already-decided' | 'invalid-state' | 'self-review' | 'validation'>;
+  readonly kind: Extract<ErrorKind, 'already-decided' | 'invalid-state' | 'self-review' | 'forbidden' | 'validation'>;
   readonly message: string;
 }
 
@@ -37,11 +37,12 @@ export function newReviewGate(studentId: string): ReviewGate {
  * got no answer may ask again.
  */
 export function refusalOf(gate: ReviewGate, request: DecisionRequest): Refusal | null {
-  if (
-    typeof request?.requestId !== 'string' ||
-    typeof request.actorId !== 'string' ||
-    !reviewOutcomes.includes(request.outcome)
-  ) {
+  const isWellFormed =
+    typeof request?.requestId === 'string' &&
+    typeof request.actorId === 'string' &&
+    reviewOutcomes.includes(request.outcome) &&
+    (request.via === 'api' || request.via === 'temporal');
+  if (!isWellFormed) {
     return { kind: 'validation', message: 'A decision needs requestId, actorId and outcome APPROVED or REJECTED.' };
   }
   if (gate.decision?.requestId === request.requestId) return null;
@@ -57,9 +58,26 @@ export function decide(gate: ReviewGate, request: DecisionRequest): ReviewGate {
   return { ...gate, phase: 'deciding', decision: request };
 }
 
-/** The gate after the committing activity refused the request that held it (the reviewer lost the role meanwhile). */
-export function reopen(gate: ReviewGate): ReviewGate {
-  return { ...gate, phase: 'open', decision: null };
+/** The gate with no request holding it: opened, or after the one that held it was not committed. */
+export function reopen(gate: ReviewGate, phase: 'open' | 'parked' | 'closed'): ReviewGate {
+  return { ...gate, phase, decision: null };
+}
+
+/** Someone takes a submission back; `isAdmin` is what the API found the actor to be. */
+export interface CancelRequest {
+  readonly actorId: string;
+  readonly isAdmin: boolean;
+}
+
+/** Whether a submission may be taken back now: by its student or an admin, as long as no decision holds the gate. */
+export function refusalOfCancel(gate: ReviewGate, request: CancelRequest): Refusal | null {
+  if (request?.actorId !== gate.studentId && !request?.isAdmin) {
+    return { kind: 'forbidden', message: 'Only the student and admins take a submission back.' };
+  }
+  if (gate.decision !== null || gate.phase === 'closed') {
+    return { kind: 'already-decided', message: 'This submission is decided already.' };
+  }
+  return null;
 }
 
 /** A course's promise about answers, durations in milliseconds from the moment the checks have passed. */

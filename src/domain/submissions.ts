@@ -26,6 +26,16 @@ export interface HostedSource {
 }
 export type SubmissionSource = HostedSource;
 
+/** Whom and what a submission's workflow is started for: ids only, they are stored in the history. */
+export interface SubmissionToStart {
+  readonly id: string;
+  readonly workflowId: string;
+  readonly studentId: string;
+  readonly taskId: string;
+  readonly exerciseId: string;
+  readonly attemptNo: number;
+}
+
 /** Whether an attempt with this conclusion costs the student: our trouble, a missing source and a cancel do not. */
 export function isCounted(conclusion: Conclusion): boolean {
   return conclusion === 'approved' || conclusion === 'rejected' || conclusion === 'checks-failed';

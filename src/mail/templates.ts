@@ -52,6 +52,12 @@ function letterOf(delivery: DeliveryDetails, origin: string): Letter {
         paragraphs: [`The code of your submission of “${exercise}” could not be read. This costs you no attempt: submit again.`],
         link,
       };
+    case 'closed-by-admin':
+      return {
+        subject: `${exercise}: your submission was closed`,
+        paragraphs: [`Your submission of “${exercise}” was closed by an administrator. It costs you no attempt: submit again.`],
+        link,
+      };
     case 'in-review':
       return {
         subject: `${exercise}: passed the checks, now in review`,

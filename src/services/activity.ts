@@ -14,6 +14,8 @@ export type ActivityKind =
   | 'source.unavailable'
   | 'submission.parked'
   | 'submission.redriven'
+  | 'submission.cancelled'
+  | 'submission.closed'
   | 'review.opened'
   | 'review.created';
 

@@ -5,6 +5,7 @@ import { User } from '../database/entities/users.ts';
 import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { NotificationKind } from '../domain/notifications.ts';
+import { countStarted, startEach } from './outbox.ts';
 
 /** Kinds that also go out by mail; the others would be noise in a mailbox. */
 const mailed: ReadonlySet<NotificationKind> = new Set<NotificationKind>([
@@ -12,6 +13,7 @@ const mailed: ReadonlySet<NotificationKind> = new Set<NotificationKind>([
   'already-registered',
   'checks-failed',
   'source-unavailable',
+  'closed-by-admin',
   'in-review',
   'approved',
   'rejected',
@@ -132,22 +134,19 @@ export async function markDelivered(em: Em, deliveryId: string): Promise<void> {
   await em.nativeUpdate(Delivery, { id: deliveryId, deliveredAt: null }, { deliveredAt: new Date() });
 }
 
-/** Starts what the outbox of deliveries holds, as `relayUnstartedSubmissions` does for submissions. Returns how many. */
+/** Starts what the outbox of deliveries holds, as `relayUnstartedSubmissions` does for submissions. */
 export async function relayUnstartedDeliveries(
   em: Em,
   limit: number,
   start: (deliveryId: string) => Promise<void>,
 ): Promise<number> {
-  return em.transactional(async (tx) => {
+  const batch = await em.transactional(async (tx) => {
     const rows = await tx.find(
       Delivery,
       { startedAt: null },
       { limit, orderBy: { createdAt: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE },
     );
-    for (const row of rows) {
-      await start(row.id);
-      row.startedAt = new Date();
-    }
-    return rows.length;
+    return startEach(rows, (row) => start(row.id));
   });
+  return countStarted(batch);
 }

@@ -51,22 +51,25 @@ export async function listReviewQueue(em: Em, actor: Actor, limit: number): Prom
 }
 
 export interface DecisionInput {
-  readonly submissionId: string;
+  /** One of the two: a submission, or the newest one of a task. */
+  readonly submissionId?: string | undefined;
+  readonly taskId?: string | undefined;
   readonly outcome: ReviewOutcome;
   readonly comment: string;
   /** The caller's Idempotency-Key; null where it sent none. */
   readonly key: string | null;
 }
 
-/** The same actor, submission and key give the same request id, hence the same update id: asking again cannot decide twice. */
-function requestIdOf(actor: Actor, input: DecisionInput): string {
-  if (input.key === null) return newId();
-  const digest = createHash('sha256').update(`${actor.id}:decide:${input.submissionId}:${input.key}`).digest();
+/** The same actor and key give the same request id, hence the same update id: asking again cannot decide twice. */
+function requestIdOf(actor: Actor, key: string | null): string {
+  if (key === null) return newId();
+  const digest = createHash('sha256').update(`${actor.id}:decide:${key}`).digest();
   return uuidV7(digest.readUIntBE(0, 6), digest.subarray(6));
 }
 
 /**
- * Stores what a reviewer asks for; the workflow then decides what becomes of it. Returns the request's id.
+ * Stores what a reviewer asks for; the workflow then decides what becomes of it. A repeat of the key finds what was asked before: it is
+ * about that submission, also where the task has a newer one by now.
  *
  * @throws DomainError `not-found` for an unknown submission, `self-review`, `key-reused` where the key came with another decision.
  */
@@ -74,30 +77,42 @@ export async function requestDecision(
   em: Em,
   actor: Actor,
   input: DecisionInput,
-): Promise<{ requestId: string; workflowId: string }> {
-  const submission = await em.findOne(Submission, input.submissionId);
-  if (submission === null) throw new DomainError('not-found', 'There is no such submission.');
+): Promise<{ requestId: string; submissionId: string; workflowId: string }> {
+  const requestId = requestIdOf(actor, input.key);
+  const known = await em.findOne(DecisionRequest, requestId, { populate: ['submission'] });
+  if (known !== null) return repeated(known, input);
+  const submission = await selectDecidable(em, input);
   if (submission.student.id === actor.id) throw new DomainError('self-review', 'Nobody reviews their own work.');
-  const requestId = requestIdOf(actor, input);
-  const request = { submission, actor: actor.id, outcome: input.outcome, comment: input.comment };
+  const { outcome, comment } = input;
   try {
-    em.create(DecisionRequest, { id: requestId, createdAt: new Date(), ...request });
+    em.create(DecisionRequest, { id: requestId, createdAt: new Date(), submission, actor: actor.id, outcome, comment });
     await em.flush();
   } catch (error) {
     if (!(error instanceof UniqueConstraintViolationException)) throw error;
-    const known = await em.fork().findOneOrFail(DecisionRequest, requestId);
-    if (known.outcome !== input.outcome || known.comment !== input.comment) {
-      throw new DomainError('key-reused', 'This Idempotency-Key came with another decision before.', { cause: error });
-    }
+    // The same request at the same time was first.
+    return repeated(await em.fork().findOneOrFail(DecisionRequest, requestId, { populate: ['submission'] }), input);
   }
-  return { requestId, workflowId: submission.workflowId };
+  return { requestId, submissionId: submission.id, workflowId: submission.workflowId };
 }
 
-/** The submission that a decision on a task is about: the one that is open. */
-export async function selectDecidableSubmissionId(em: Em, taskId: string): Promise<string> {
-  const submission = await em.findOne(Submission, { task: taskId }, { orderBy: { attemptNo: 'desc' } });
-  if (submission === null) throw new DomainError('not-found', 'There is no submission of such a task.');
-  return submission.id;
+function repeated(known: DecisionRequest, input: DecisionInput) {
+  const submission = known.submission.getEntity();
+  const isSame =
+    known.outcome === input.outcome &&
+    known.comment === input.comment &&
+    (input.submissionId ?? submission.id) === submission.id &&
+    (input.taskId ?? submission.task.id) === submission.task.id;
+  if (!isSame) throw new DomainError('key-reused', 'This Idempotency-Key came with another decision before.');
+  return { requestId: known.id, submissionId: submission.id, workflowId: submission.workflowId };
+}
+
+async function selectDecidable(em: Em, input: DecisionInput): Promise<Submission> {
+  const submission =
+    input.submissionId === undefined
+      ? await em.findOne(Submission, { task: input.taskId ?? null }, { orderBy: { attemptNo: 'desc' } })
+      : await em.findOne(Submission, input.submissionId);
+  if (submission === null) throw new DomainError('not-found', 'There is no such submission.');
+  return submission;
 }
 
 export interface ReviewView {

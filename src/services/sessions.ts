@@ -1,11 +1,24 @@
+import { LockMode, ref } from '@mikro-orm/core';
 import { createHash, randomBytes } from 'node:crypto';
 import { newId } from '../database/columns.ts';
-import { AccessToken, Session } from '../database/entities/sessions.ts';
+import { AccessToken, RefreshToken, Session } from '../database/entities/sessions.ts';
 import { User } from '../database/entities/users.ts';
 import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
+import { presentationOf } from '../domain/sessions.ts';
 import { type Actor, canonicalEmail } from '../domain/users.ts';
+import { recordAudit } from './activity.ts';
 import { verifyPassword } from './passwords.ts';
+
+/** A session as its holder needs it. */
+export interface OpenSession {
+  readonly sessionId: string;
+  readonly userId: string;
+  /** When it ends, and its refresh tokens with it. */
+  readonly expiresAt: Date;
+  /** The session's live refresh token: told here and never again. */
+  readonly refreshToken: string;
+}
 
 /**
  * Opens a session for who knows the password.
@@ -13,10 +26,7 @@ import { verifyPassword } from './passwords.ts';
  * @param ttlMs how long the session lasts, in milliseconds.
  * @throws DomainError `unauthenticated`, the same for an unknown address, a wrong password and a disabled account.
  */
-export async function login(
-  em: Em,
-  input: { email: string; password: string; ttlMs: number },
-): Promise<{ sessionId: string; userId: string; expiresAt: Date }> {
+export async function login(em: Em, input: { email: string; password: string; ttlMs: number }): Promise<OpenSession> {
   const user = await em.findOne(User, { email: canonicalEmail(input.email), disabledAt: null, erasedAt: null });
   const isRight = await verifyPassword(user?.passwordHash ?? null, input.password);
   if (user === null || !isRight) throw new DomainError('unauthenticated', 'The e-mail address or the password is wrong.');
@@ -27,11 +37,82 @@ export async function login(
     expiresAt: new Date(Date.now() + input.ttlMs),
     revokedAt: null,
   });
+  const { text } = createRefreshToken(em, session);
   await em.flush();
-  return { sessionId: session.id, userId: user.id, expiresAt: session.expiresAt };
+  return { sessionId: session.id, userId: user.id, expiresAt: session.expiresAt, refreshToken: text };
 }
 
-/** Ends a session, and with it every access token that names it; again is no error. */
+const newToken = (prefix: 'atl' | 'atr') => `${prefix}_${randomBytes(32).toString('base64url')}`;
+const hashToken = (token: string) => createHash('sha256').update(token).digest('hex');
+
+function createRefreshToken(em: Em, session: Session): { text: string; token: RefreshToken } {
+  const text = newToken('atr');
+  const token = em.create(RefreshToken, {
+    id: newId(),
+    createdAt: new Date(),
+    session,
+    tokenHash: hashToken(text),
+    usedAt: null,
+    replacedBy: null,
+  });
+  return { text, token };
+}
+
+/**
+ * Uses a refresh token up and returns the one that takes its place; the session's end stays where it is.
+ *
+ * Nobody but the last to be answered holds a live token. To repeat a refresh is no error for ten seconds, as long as what it brought was
+ * not used: a client may send it twice at once, or again when the answer was lost, and keeps the answer that was made last; the tokens
+ * of the others are used up (`presentationOf` is the rule). Any other used-up token ends the session, with every token of it, and is
+ * written to the audit once.
+ *
+ * @throws DomainError `unauthenticated` for what is no refresh token of ours, and where the session or its account has ended;
+ *   `token-reused`.
+ */
+export async function refreshSession(em: Em, refreshToken: string): Promise<OpenSession> {
+  // Refusals are returned and thrown here: thrown in the transaction, they would undo the end of the session.
+  const result = await em.transactional((tx) => rotate(tx, hashToken(refreshToken)));
+  if (result instanceof DomainError) throw result;
+  return result;
+}
+
+async function rotate(tx: Em, tokenHash: string): Promise<OpenSession | DomainError> {
+  const ended = new DomainError('unauthenticated', 'The refresh token opens no session: log in again.');
+  const found = await tx.findOne(RefreshToken, { tokenHash });
+  if (found === null) return ended;
+  // Refreshes of one session take turns, and what was read before its turn is read again.
+  const session = await tx.findOneOrFail(Session, found.session.id, { lockMode: LockMode.PESSIMISTIC_WRITE, refresh: true });
+  const token = await tx.findOneOrFail(RefreshToken, found.id, { populate: ['replacedBy'], refresh: true });
+  const now = new Date();
+  if (session.revokedAt !== null || session.expiresAt <= now) return ended;
+
+  const successor = token.replacedBy?.getEntity() ?? null;
+  if (presentationOf(token, successor, now) === 'reuse') {
+    session.revokedAt = now;
+    recordAudit(tx, {
+      action: 'session.reused',
+      // The user or a thief: that is what nobody knows.
+      actorId: null,
+      target: { kind: 'session', id: session.id },
+      via: 'api',
+      data: { userId: session.user.id, refreshTokenId: token.id },
+    });
+    return new DomainError('token-reused', 'This refresh token was used before. Its session has ended: log in again.');
+  }
+  const user = await tx.findOne(User, { id: session.user.id, disabledAt: null, erasedAt: null });
+  if (user === null) return ended;
+
+  // In a repeat it is the first answer's token that gives way.
+  const live = successor ?? token;
+  live.usedAt = now;
+  // Before the next one is there: the database holds no two live ones of a session.
+  await tx.flush();
+  const next = createRefreshToken(tx, session);
+  token.replacedBy = ref(next.token);
+  return { sessionId: session.id, userId: user.id, expiresAt: session.expiresAt, refreshToken: next.text };
+}
+
+/** Ends a session, and with it every access and refresh token of it; again is no error. */
 export async function logout(em: Em, sessionId: string): Promise<void> {
   await em.nativeUpdate(Session, { id: sessionId, revokedAt: null }, { revokedAt: new Date() });
 }
@@ -51,14 +132,12 @@ export async function selectOptionalActor(em: Em, input: { sessionId: string; us
   return session === null ? null : { id: session.user.id, role: session.user.$.role };
 }
 
-const hashToken = (token: string) => createHash('sha256').update(token).digest('hex');
-
 /** Makes an access token for git; its text is returned once and never stored. */
 export async function createAccessToken(
   em: Em,
   input: { userId: string; name: string; ttlMs: number },
 ): Promise<{ id: string; token: string; expiresAt: Date }> {
-  const token = `atl_${randomBytes(32).toString('base64url')}`;
+  const token = newToken('atl');
   const row = em.create(AccessToken, {
     id: newId(),
     createdAt: new Date(),

@@ -14,11 +14,13 @@ import {
   type SubmissionSource,
   type SubmissionStage,
   type SubmissionStatus,
+  type SubmissionToStart,
 } from '../domain/submissions.ts';
 import { taskAfter } from '../domain/tasks.ts';
 import { type Actor, mayReview } from '../domain/users.ts';
-import { recordActivity, recordAudit } from './activity.ts';
+import { type ActivityKind, recordActivity, recordAudit } from './activity.ts';
 import { notify, notifyReviewers } from './notifications.ts';
+import { countStarted, startEach } from './outbox.ts';
 import { lockTask, taskNotFound } from './tasks.ts';
 
 /** Spells every submission's workflow id. */
@@ -75,17 +77,7 @@ export async function submitTask(
   return { submissionId: submission.id, attemptNo };
 }
 
-/** What starting a submission's workflow takes: ids only. */
-export interface StartableSubmission {
-  readonly id: string;
-  readonly workflowId: string;
-  readonly studentId: string;
-  readonly taskId: string;
-  readonly exerciseId: string;
-  readonly attemptNo: number;
-}
-
-const startable = (submission: Submission): StartableSubmission => ({
+const startable = (submission: Submission): SubmissionToStart => ({
   id: submission.id,
   workflowId: submission.workflowId,
   studentId: submission.student.id,
@@ -94,32 +86,31 @@ const startable = (submission: Submission): StartableSubmission => ({
   attemptNo: submission.attemptNo,
 });
 
-export async function selectStartable(em: Em, submissionId: string): Promise<StartableSubmission> {
+export async function selectStartable(em: Em, submissionId: string): Promise<SubmissionToStart> {
   return startable(await em.findOneOrFail(Submission, submissionId, { populate: ['task'] }));
 }
 
 /**
  * Starts what the outbox holds: locks up to `limit` rows whose workflow is not known to be started (rows that another relay holds are
- * skipped), has `start` start each, and marks those that it did. Returns how many.
+ * skipped), has `start` start each, and marks those that it did.
+ *
+ * @throws the first error of `start`, after the others have been tried and marked: one row that cannot be started holds up none.
  */
 export async function relayUnstartedSubmissions(
   em: Em,
   limit: number,
-  start: (submission: StartableSubmission) => Promise<void>,
+  start: (submission: SubmissionToStart) => Promise<void>,
 ): Promise<number> {
-  return em.transactional(async (tx) => {
+  const batch = await em.transactional(async (tx) => {
     const rows = await tx.find(
       Submission,
       { startedAt: null, closedAt: null },
       { limit, orderBy: { createdAt: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE },
     );
     await tx.populate(rows, ['task']);
-    for (const row of rows) {
-      await start(startable(row));
-      row.startedAt = new Date();
-    }
-    return rows.length;
+    return startEach(rows, (row) => start(startable(row)));
   });
+  return countStarted(batch);
 }
 
 /** Notes that the workflow is started; safe to repeat. */
@@ -138,7 +129,7 @@ export interface SubmissionForWorkflow {
 
 export async function selectSubmissionForWorkflow(em: Em, submissionId: string): Promise<SubmissionForWorkflow> {
   const submission = await em.findOne(Submission, submissionId);
-  if (submission === null) throw new DomainError('not-found', 'There is no such submission.');
+  if (submission === null) throw submissionNotFound();
   return {
     id: submission.id,
     taskId: submission.task.id,
@@ -214,42 +205,82 @@ export async function remindReviewers(
   });
 }
 
+/** The conclusions that no review leads to. */
+export type UnreviewedConclusion = Exclude<Conclusion, 'approved' | 'rejected'>;
+
+/** The domain event of each; failed checks were recorded with their check run. */
+const concludedActivity = {
+  'checks-failed': null,
+  'source-unavailable': 'source.unavailable',
+  cancelled: 'submission.cancelled',
+  'closed-by-admin': 'submission.closed',
+} as const satisfies Record<UnreviewedConclusion, ActivityKind | null>;
+
 /** Ends a submission without a review: the task is open for the next attempt, the student is told. Safe to repeat. */
 export async function concludeWithoutReview(
   em: Em,
-  input: { submissionId: string; conclusion: 'checks-failed' | 'source-unavailable' },
+  input: { submissionId: string; conclusion: UnreviewedConclusion },
 ): Promise<void> {
   await changeOpenSubmission(em, input.submissionId, async (tx, submission, task) => {
     closeSubmission(submission, input.conclusion);
     task.status = taskAfter(task.status, 'reopen');
     task.updatedAt = new Date();
-    // Failed checks were recorded with their check run.
-    if (input.conclusion === 'source-unavailable') {
-      recordActivity(tx, 'source.unavailable', { taskId: task.id, submissionId: submission.id });
-    }
+    const kind = concludedActivity[input.conclusion];
+    if (kind !== null) recordActivity(tx, kind, { taskId: task.id, submissionId: submission.id });
+    // Who takes a submission back knows it.
+    if (input.conclusion === 'cancelled') return;
     await notify(tx, {
       userId: submission.student.id,
       kind: input.conclusion,
       causeId: submission.id,
       submissionId: submission.id,
     });
+    if (input.conclusion !== 'closed-by-admin') return;
+    const target = { kind: 'submission', id: submission.id };
+    recordAudit(tx, { action: 'submission.closed', actorId: null, target, via: 'temporal' });
   });
 }
 
-/** Ends a parked submission by an admin's hand: never the student's fault, so it costs no attempt. Safe to repeat. */
-export async function closeByAdmin(em: Em, submissionId: string): Promise<void> {
-  await changeOpenSubmission(em, submissionId, (tx, submission, task) => {
-    closeSubmission(submission, 'closed-by-admin');
-    task.status = taskAfter(task.status, 'reopen');
-    task.updatedAt = new Date();
-    recordAudit(tx, {
-      action: 'submission.closed',
-      actorId: null,
-      target: { kind: 'submission', id: submission.id },
-      via: 'temporal',
-    });
-  });
+/**
+ * Notes who takes a submission back; the workflow decides whether that is still possible.
+ *
+ * @throws DomainError `not-found`, also for a submission that is not visible to the actor; `forbidden` for reviewers.
+ */
+export async function requestCancel(em: Em, actor: Actor, submissionId: string): Promise<{ workflowId: string }> {
+  const submission = await em.findOne(Submission, submissionId);
+  if (submission === null || !isVisible(submission, actor)) throw submissionNotFound();
+  if (submission.student.id !== actor.id && actor.role !== 'SUPER_ADMIN') {
+    throw new DomainError('forbidden', 'Only the student and admins take a submission back.');
+  }
+  if (submission.closedAt === null) {
+    const target = { kind: 'submission', id: submission.id };
+    recordAudit(em, { action: 'submission.cancel-requested', actorId: actor.id, target, via: 'api' });
+    await em.flush();
+  }
+  return { workflowId: submission.workflowId };
 }
+
+/**
+ * Ends a submission whose workflow is gone (terminated or deleted in Temporal), so that its task is not stuck. One that is only not
+ * started yet is left to the relay. Returns the conclusion; null where the submission is still to be started.
+ */
+export async function cancelWithoutWorkflow(em: Em, submissionId: string): Promise<Conclusion | null> {
+  const { startedAt, conclusion } = await em.findOneOrFail(Submission, submissionId);
+  if (conclusion !== null || startedAt === null) return conclusion;
+  await concludeWithoutReview(em.fork(), { submissionId, conclusion: 'cancelled' });
+  return 'cancelled';
+}
+
+/** How a submission has ended; null while it is open. */
+export async function selectOptionalConclusion(em: Em, submissionId: string): Promise<Conclusion | null> {
+  const submission = await em.findOne(Submission, submissionId);
+  if (submission === null) throw submissionNotFound();
+  return submission.conclusion;
+}
+
+const isVisible = (submission: Submission, actor: Actor) => submission.student.id === actor.id || mayReview(actor);
+
+const submissionNotFound = () => new DomainError('not-found', 'There is no such submission.');
 
 /** Sets what a closed submission has, in the caller's transaction. */
 export function closeSubmission(submission: Submission, conclusion: Conclusion): void {
@@ -318,8 +349,8 @@ export interface SubmissionView {
  */
 export async function selectSubmission(em: Em, actor: Actor, submissionId: string): Promise<SubmissionView> {
   const submission = await em.findOne(Submission, submissionId);
-  const isOwn = submission?.student.id === actor.id;
-  if (submission === null || !(isOwn || mayReview(actor))) throw new DomainError('not-found', 'There is no such submission.');
+  if (submission === null || !isVisible(submission, actor)) throw submissionNotFound();
+  const isOwn = submission.student.id === actor.id;
   const checkRun = await em.findOne(CheckRun, { submission }, { orderBy: { runNo: 'desc' }, populate: ['testCaseResults'] });
   const review = await em.findOne(Review, { submission, supersededBy: null });
   return {

@@ -1,7 +1,9 @@
-import { UniqueConstraintViolationException } from '@mikro-orm/core';
+import { createHash } from 'node:crypto';
+import { LockMode, UniqueConstraintViolationException } from '@mikro-orm/core';
 import { newId } from '../database/columns.ts';
 import { User } from '../database/entities/users.ts';
 import type { Em } from '../database/orm.ts';
+import { uuidV7 } from '../domain/ids.ts';
 import { canonicalEmail, type Role } from '../domain/users.ts';
 import { recordActivity, recordAudit } from './activity.ts';
 import { enrolInDefaultCourse } from './enrolments.ts';
@@ -27,10 +29,17 @@ export async function registerStudent(em: Em, input: { email: string; name: stri
   } catch (error) {
     if (!(error instanceof UniqueConstraintViolationException)) throw error;
     await em.fork().transactional(async (tx) => {
-      const owner = await tx.findOneOrFail(User, { email });
-      await notify(tx, { userId: owner.id, kind: 'already-registered', causeId: newId() });
+      // Locked, so that of many at once one writes the notification and the others find it.
+      const owner = await tx.findOneOrFail(User, { email }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+      await notify(tx, { userId: owner.id, kind: 'already-registered', causeId: causeOfDay(owner.id) });
     });
   }
+}
+
+/** One cause a user and day: however often somebody registers with an address, its owner gets one mail a day. */
+function causeOfDay(userId: string): string {
+  const dayMs = 86_400_000;
+  return uuidV7(Math.floor(Date.now() / dayMs) * dayMs, createHash('sha256').update(userId).digest());
 }
 
 function createUser(em: Em, input: { email: string; name: string; passwordHash: string; role: Role }): User {

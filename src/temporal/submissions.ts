@@ -7,19 +7,10 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { DomainError, type ErrorKind } from '../domain/errors.ts';
-import type { DecisionRequest } from '../domain/reviews.ts';
-import { checksStarted, decideReview, searchAttributes, taskQueues } from '../workflows/contract.ts';
+import type { CancelRequest, DecisionRequest } from '../domain/reviews.ts';
+import type { SubmissionToStart } from '../domain/submissions.ts';
+import { cancelSubmission, checksStarted, decideReview, searchAttributes, taskQueues } from '../workflows/contract.ts';
 import type { submissionWorkflow } from '../workflows/submission.ts';
-
-/** Whom a submission's workflow is started for: ids only, they are stored in the history. */
-export interface SubmissionToStart {
-  readonly id: string;
-  readonly workflowId: string;
-  readonly studentId: string;
-  readonly taskId: string;
-  readonly exerciseId: string;
-  readonly attemptNo: number;
-}
 
 /** `closed`: the workflow has ended (or never began): the database knows with what. */
 export type DecideResult = { readonly status: 'decided'; readonly reviewId: string } | { readonly status: 'closed' };
@@ -38,6 +29,12 @@ export interface SubmissionWorkflows {
    * @throws DomainError `outcome-unknown` without an answer in time, `unavailable` where Temporal is down, or the workflow's refusal.
    */
   decide(workflowId: string, request: DecisionRequest): Promise<DecideResult>;
+  /**
+   * Has the workflow end the submission for its student or an admin.
+   *
+   * @throws DomainError as `decide`.
+   */
+  cancel(workflowId: string, request: CancelRequest): Promise<{ readonly status: 'told' | 'closed' }>;
   /** Tells the workflow that the judge has begun. */
   announceChecksStarted(workflowId: string): Promise<void>;
   /**
@@ -93,6 +90,18 @@ export function createSubmissionWorkflows(client: Client): SubmissionWorkflows {
           client.workflow.getHandle(workflowId).executeUpdate(decideReview, { updateId: request.requestId, args: [request] }),
         );
         return { status: 'decided', reviewId };
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return { status: 'closed' };
+        throw refusalOf(error);
+      }
+    },
+
+    async cancel(workflowId, request) {
+      try {
+        await within(decideDeadlineMs, () =>
+          client.workflow.getHandle(workflowId).executeUpdate(cancelSubmission, { args: [request] }),
+        );
+        return { status: 'told' };
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return { status: 'closed' };
         throw refusalOf(error);

@@ -23,13 +23,16 @@ export async function runRelay(dependencies: {
   signal: AbortSignal;
 }): Promise<void> {
   const { orm, workflows, startDelivery, logger, signal } = dependencies;
-  while (!signal.aborted) {
+  const attempt = async (relay: () => Promise<number>) => {
     try {
-      await relayUnstartedSubmissions(orm.em.fork(), batchSize, (submission) => workflows.start(submission));
-      await relayUnstartedDeliveries(orm.em.fork(), batchSize, startDelivery);
+      await relay();
     } catch (error) {
-      logger.warn({ err: error }, 'the relay could not start what is waiting; it tries again');
+      logger.warn({ err: error }, 'the relay could not start all that is waiting; it tries again');
     }
+  };
+  while (!signal.aborted) {
+    await attempt(() => relayUnstartedSubmissions(orm.em.fork(), batchSize, (submission) => workflows.start(submission)));
+    await attempt(() => relayUnstartedDeliveries(orm.em.fork(), batchSize, startDelivery));
     await delay(intervalMs, undefined, { signal }).catch(() => undefined);
   }
 }

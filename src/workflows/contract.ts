@@ -1,6 +1,6 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { DecisionRequest } from '../domain/reviews.ts';
+import type { CancelRequest, DecisionRequest } from '../domain/reviews.ts';
 import type { Conclusion, SubmissionStage } from '../domain/submissions.ts';
 
 /** One task queue per process, so that each scales by itself. */
@@ -41,6 +41,9 @@ export const decideReview = defineUpdate<DecisionAnswer, [DecisionRequest]>('dec
 
 /** The same decision by hand in Temporal's web UI or CLI. A signal cannot answer: what is invalid is logged and ignored. */
 export const reviewDecided = defineSignal<[Omit<DecisionRequest, 'via'>]>('reviewDecided');
+
+/** The student, or an admin, takes the submission back; possible until it is decided. Returns when the process is told to end. */
+export const cancelSubmission = defineUpdate<void, [CancelRequest]>('cancelSubmission');
 
 /** The judge has begun: until then a submission waits in the queue, also where no sandbox runs. */
 export const checksStarted = defineSignal('checksStarted');

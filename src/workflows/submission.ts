@@ -2,7 +2,9 @@ import {
   ActivityFailure,
   allHandlersFinished,
   ApplicationFailure,
+  CancellationScope,
   condition,
+  isCancellation,
   log,
   proxyActivities,
   setCurrentDetails,
@@ -14,6 +16,7 @@ import type { SubmissionActivities } from '../activities/submissions.ts';
 import * as reviews from '../domain/reviews.ts';
 import type { Conclusion, SubmissionStage } from '../domain/submissions.ts';
 import {
+  cancelSubmission,
   checksStarted,
   decideReview,
   parkedResolved,
@@ -26,31 +29,23 @@ import {
 } from './contract.ts';
 
 /**
- * A database step, named for Temporal's web UI. PostgreSQL comes back, so it is repeated until it does; only a refusal of ours (not
- * retryable) ends it.
+ * A database step, named for Temporal's web UI. PostgreSQL comes back, so it is repeated until it does; what a repeat cannot mend is not
+ * retryable (activities/failures.ts).
  */
 const databaseStep = (summary: string) =>
   proxyActivities<SubmissionActivities>({
-    startToCloseTimeout: '30s',
+    // Some milliseconds of work; a task that a dying worker took is given to the next one after this.
+    startToCloseTimeout: '15s',
     retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '15s' },
     summary,
   });
 
+const { fetchSource } = databaseStep('pin the submitted commit');
 const { enterStage } = databaseStep('write the stage');
 const { openReview } = databaseStep('open the review and promise an answer time');
 const { remindReviewers } = databaseStep('remind the reviewers');
 const { commitDecision } = databaseStep('commit the decision: review, task, XP, notices');
 const { concludeWithoutReview } = databaseStep('conclude, and open the task again');
-const { closeByAdmin } = databaseStep('close by an admin, at no cost to the student');
-
-/** Fetching and judging: the first try and up to three more after 2, 4 and 8 s, then an admin looks. Git may take its 60 s timeout. */
-const sandboxRetry = { initialInterval: '2s', backoffCoefficient: 2, maximumAttempts: 4 } as const;
-
-const { fetchSource } = proxyActivities<SubmissionActivities>({
-  startToCloseTimeout: '90s',
-  retry: sandboxRetry,
-  summary: 'pin the submitted commit',
-});
 
 const { judgeSubmission } = proxyActivities<JudgingActivities>({
   taskQueue: taskQueues.judging,
@@ -58,42 +53,43 @@ const { judgeSubmission } = proxyActivities<JudgingActivities>({
   startToCloseTimeout: '16m',
   // The judge beats every 2 s; a dead worker is noticed after 10.
   heartbeatTimeout: '10s',
-  retry: sandboxRetry,
+  // PostgreSQL or the api away for up to 25 minutes is waited for; a submission that kills its worker again and again ends parked.
+  // The sandbox's own trouble gives up much earlier: activities/failures.ts.
+  retry: { initialInterval: '2s', backoffCoefficient: 2, maximumInterval: '15s', maximumAttempts: 100 },
   summary: 'lint and tests in the sandbox',
 });
 
 /**
  * One attempt at a task, from the submitted commit to its conclusion: fetch, judge, decision, commit.
  *
- * Every effect is an activity that is keyed by the submission, so a reset or a second run changes nothing twice.
+ * Every effect is keyed by the submission, so that a step, the whole process and even a second run may repeat it.
  */
 export async function submissionWorkflow({ submissionId, studentId }: SubmissionInput): Promise<SubmissionOutcome> {
   const progress = trackProgress(submissionId);
   const review = awaitReview(submissionId, studentId, progress);
+  const cancellation = awaitCancellation(studentId, review);
 
-  const source = await progress.parkedOnTrouble(() => fetchSource({ submissionId }));
-  if (source === 'closed-by-admin') return conclude('closed-by-admin');
-  if (source.status === 'unavailable') return conclude('source-unavailable');
-
-  const judged = await progress.parkedOnTrouble(() => judgeSubmission({ submissionId, runNo: 1 }));
-  if (judged === 'closed-by-admin') return conclude('closed-by-admin');
-  if (judged.status === 'source-unavailable') return conclude('source-unavailable');
-  if (judged.verdict !== 'accepted') return conclude('checks-failed');
-
-  return finish(await review.concluded());
-
-  async function conclude(conclusion: 'closed-by-admin' | 'source-unavailable' | 'checks-failed'): Promise<SubmissionOutcome> {
-    if (conclusion === 'closed-by-admin') await closeByAdmin({ submissionId });
-    else await concludeWithoutReview({ submissionId, conclusion });
-    return finish(conclusion);
+  const conclusion = await cancellation.unlessCancelled(() => progress.parkedOnTrouble(process));
+  review.close();
+  if (conclusion !== 'approved' && conclusion !== 'rejected') {
+    await CancellationScope.nonCancellable(() => concludeWithoutReview({ submissionId, conclusion }));
   }
+  progress.show('CLOSED', conclusion);
+  // Whoever waits for an update's answer gets it before the workflow ends.
+  await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
+  return { conclusion };
 
-  async function finish(conclusion: Conclusion): Promise<SubmissionOutcome> {
-    review.close();
-    progress.show('CLOSED', conclusion);
-    // Whoever waits for an update's answer gets it before the workflow ends.
-    await condition(allHandlersFinished);
-    return { conclusion };
+  async function process(): Promise<Conclusion> {
+    const source = await fetchSource({ submissionId });
+    // A run that was reset in Temporal finds what the first one did.
+    if (source.status === 'concluded') return source.conclusion;
+    if (source.status === 'unavailable') return 'source-unavailable';
+
+    const judged = await judgeSubmission({ submissionId, runNo: 1 });
+    if (judged.status === 'source-unavailable') return 'source-unavailable';
+    if (judged.verdict !== 'accepted') return 'checks-failed';
+
+    return review.concluded();
   }
 }
 
@@ -119,13 +115,16 @@ function trackProgress(submissionId: string) {
     setCurrentDetails(`**${next}** — ${details}`);
   }
 
-  /** Runs `step`; where it fails for good it is our trouble: the submission waits for an admin's word, and then the step runs again. */
-  async function parkedOnTrouble<T>(step: () => Promise<T>): Promise<T | 'closed-by-admin'> {
+  /**
+   * Runs the process; where it fails for good it is our trouble: the submission waits for an admin's word. A redrive runs all of it
+   * again: what was done before is found done.
+   */
+  async function parkedOnTrouble(process: () => Promise<Conclusion>): Promise<Conclusion> {
     for (;;) {
       try {
-        return await step();
+        return await process();
       } catch (error) {
-        if (!(error instanceof ActivityFailure)) throw error;
+        if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
         parkedReason = error.cause?.message ?? error.message;
         resolution = null;
         show('PARKED', `our own trouble: ${parkedReason}. Signal parkedResolved {"action": "redrive"} or {"action": "close"}.`);
@@ -146,11 +145,13 @@ function trackProgress(submissionId: string) {
 /** The decision by update and by signal, both through the reducer of domain/reviews.ts, and the reminders beside it. */
 function awaitReview(submissionId: string, studentId: string, progress: ReturnType<typeof trackProgress>) {
   let gate = reviews.newReviewGate(studentId);
-  const answers = new Map<string, { reviewId: string } | reviews.Refusal | { kind: 'forbidden'; message: string }>();
+  const answers = new Map<string, { reviewId: string } | reviews.Refusal>();
 
   setHandler(
     decideReview,
     async (request) => {
+      // Asked again after a refusal: the old answer is not the answer to this try.
+      if (gate.decision === null) answers.delete(request.requestId);
       gate = reviews.decide(gate, request);
       await condition(() => answers.has(request.requestId));
       const answer = answers.get(request.requestId);
@@ -173,22 +174,33 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
 
   /** Opens the review and waits until a decision is committed; a refused one (role lost meanwhile) opens the gate again. */
   async function concluded(): Promise<'approved' | 'rejected'> {
-    const plan = await openReview({ submissionId });
-    gate = { ...gate, phase: 'open' };
-    progress.show(
-      'AWAITING_REVIEW',
-      'signal reviewDecided {"requestId": "any-unique-text", "actorId": "<reviewer id>", "outcome": "APPROVED"}',
-    );
-    upsertSearchAttributes([{ key: searchAttributes.reviewDueAt, value: new Date(plan.dueAt) }]);
+    try {
+      // Before the activity, not after: its commit may be seen, and answered, before its completion gets here.
+      gate = reviews.reopen(gate, 'open');
+      const plan = await openReview({ submissionId });
+      progress.show(
+        'AWAITING_REVIEW',
+        'signal reviewDecided {"requestId": "any-unique-text", "actorId": "<reviewer id>", "outcome": "APPROVED"}',
+      );
+      upsertSearchAttributes([{ key: searchAttributes.reviewDueAt, value: new Date(plan.dueAt) }]);
+      return await committed(plan);
+    } catch (error) {
+      // Who waits for an answer gets one before the submission is parked, or is over.
+      leave('parked', { kind: 'invalid-state', message: 'The decision could not be committed; an admin looks at it.' });
+      throw error;
+    }
+  }
+
+  async function committed(plan: reviews.ReviewPlan): Promise<'approved' | 'rejected'> {
     for (;;) {
       const request = await decidedOrReminded(plan);
-      const result = await commitDecision({ submissionId, ...request });
+      // Not cancelled half-way: from here on it is decided.
+      const result = await CancellationScope.nonCancellable(() => commitDecision({ submissionId, ...request }));
       if (result.status === 'committed') {
         answers.set(request.requestId, { reviewId: result.reviewId });
         return request.outcome === 'APPROVED' ? 'approved' : 'rejected';
       }
-      answers.set(request.requestId, { kind: result.kind, message: result.message });
-      gate = reviews.reopen(gate);
+      leave('open', { kind: result.kind, message: result.message });
     }
   }
 
@@ -200,19 +212,64 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     ] as const;
     for (const { at, kind } of reminders) {
       const waitMs = at - Date.now();
-      if (waitMs > 0 && (await condition(() => gate.decision !== null, waitMs))) break;
-      if (gate.decision === null) await remindReviewers({ submissionId, kind });
+      if (waitMs > 0) await condition(() => gate.decision !== null, waitMs);
+      if (gate.decision !== null) return gate.decision;
+      await remindReviewers({ submissionId, kind });
     }
-    await condition(() => gate.decision !== null);
-    if (gate.decision === null) throw ApplicationFailure.nonRetryable('no decision', 'invalid-state');
-    return gate.decision;
+    for (;;) {
+      if (gate.decision !== null) return gate.decision;
+      await condition(() => gate.decision !== null);
+    }
   }
 
-  function close(): void {
-    gate = { ...gate, phase: 'closed' };
+  /** Answers the request that holds the gate, if one does, and frees it. */
+  function leave(phase: 'open' | 'parked' | 'closed', answer: reviews.Refusal): void {
+    if (gate.decision !== null && !answers.has(gate.decision.requestId)) answers.set(gate.decision.requestId, answer);
+    gate = reviews.reopen(gate, phase);
   }
 
-  return { concluded, close };
+  return {
+    concluded,
+    close: () => leave('closed', { kind: 'already-decided', message: 'This submission is closed.' }),
+    refusalOfCancel: (request: reviews.CancelRequest) => reviews.refusalOfCancel(gate, request),
+  };
+}
+
+/** Ends the process where the student or an admin takes the submission back, or the workflow is cancelled in Temporal's web UI. */
+function awaitCancellation(studentId: string, review: ReturnType<typeof awaitReview>) {
+  const scope = new CancellationScope();
+  let cancelledBy: string | null = null;
+
+  setHandler(
+    cancelSubmission,
+    ({ actorId }) => {
+      cancelledBy = actorId;
+      // From here on no decision is taken, however long stopping and concluding last.
+      review.close();
+      scope.cancel();
+    },
+    {
+      validator: (request) => {
+        const refusal = review.refusalOfCancel(request);
+        if (refusal !== null) throw refusalFailure(refusal);
+      },
+    },
+  );
+
+  async function unlessCancelled(process: () => Promise<Conclusion>): Promise<Conclusion> {
+    const cancelled = () => (cancelledBy === studentId ? 'cancelled' : 'closed-by-admin');
+    try {
+      const conclusion = await scope.run(process);
+      // A judge that was done before it heard of the end must not charge the student, who was told that it costs nothing.
+      const isReviewed = conclusion === 'approved' || conclusion === 'rejected';
+      return scope.consideredCancelled && !isReviewed ? cancelled() : conclusion;
+    } catch (error) {
+      if (isCancellation(error)) return cancelled();
+      throw error;
+    }
+  }
+
+  return { unlessCancelled };
 }
 
 /** What a refused update answers; the type is what the API maps to a problem. */

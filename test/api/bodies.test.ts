@@ -243,6 +243,7 @@ describe('keys that no schema has', () => {
   const bodies: readonly (readonly [string, object])[] = [
     ['/api/auth/register', { email: 'mass@example.test', name: 'A', password: 'long enough to be one' }],
     ['/api/auth/login', { email: 'mass@example.test', password: 'long enough to be one' }],
+    ['/api/auth/refresh', { refreshToken: 'atr_' }],
     ['/api/me/access-tokens', { name: 'x' }],
     ['/api/tasks', { exerciseId: newId() }],
     [`/api/tasks/${newId()}/submit`, {}],

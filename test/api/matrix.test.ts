@@ -14,7 +14,7 @@ import { readCourseContent } from '../../src/services/content.ts';
 import { startTask } from '../../src/services/enrolments.ts';
 import { publishCourse } from '../../src/services/publish.ts';
 import { commitDecision } from '../../src/services/reviews.ts';
-import { logout } from '../../src/services/sessions.ts';
+import { login, logout } from '../../src/services/sessions.ts';
 import { createStudentWithTask, createUser, password, selectExerciseId } from '../support/factories.ts';
 import {
   answerOf,
@@ -79,6 +79,14 @@ const matrix: Record<keyof typeof contract, Row> = {
     statuses: everybody(202),
   },
   login: { target: async () => ({ body: { email: student.email, password } }), statuses: everybody(200) },
+  // Who asks is nobody's business: the refresh token is the proof.
+  refresh: {
+    target: async () => {
+      const { refreshToken } = await login(api.orm.em.fork(), { email: student.email, password, ttlMs: 60_000 });
+      return { body: { refreshToken } };
+    },
+    statuses: everybody(200),
+  },
   logout: { statuses: loggedIn(204, 204, 204, 204, 204) },
   me: { statuses: loggedIn(200, 200, 200, 200, 200) },
   createAccessToken: { target: async () => ({ body: { name: 'laptop' } }), statuses: loggedIn(201, 201, 201, 201, 201) },
@@ -94,6 +102,7 @@ const matrix: Record<keyof typeof contract, Row> = {
   // By now reviewers see the task: the row before was asked when nothing was submitted, this one after the student has.
   submitTask: { target: async () => ({ id: taskId, body: {} }), statuses: loggedIn(202, 404, 403, 404, 403) },
   getSubmission: { target: async () => ({ id: submissionId }), statuses: loggedIn(200, 404, 200, 404, 200) },
+  cancelSubmission: { target: async () => ({ id: submissionId }), statuses: loggedIn(202, 404, 403, 404, 202) },
   listReviewQueue: { statuses: loggedIn(403, 403, 200, 403, 200) },
   decideReview: {
     target: async () => ({

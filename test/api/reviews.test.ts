@@ -1,3 +1,4 @@
+import { concludeWithoutReview } from '../../src/services/submissions.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '@mikro-orm/core';
 import { newId } from '../../src/database/columns.ts';
@@ -27,7 +28,11 @@ beforeAll(async () => {
 
 afterAll(() => api.close());
 
+/** The Idempotency-Key of one test. */
+let key: string;
+
 beforeEach(() => {
+  key = newId();
   api.workflows.failure = null;
   api.workflows.onDecide = commitLikeTheWorkflow;
   api.workflows.decisions.length = 0;
@@ -186,6 +191,9 @@ describe('a decision', () => {
   test('whose workflow has ended without it is a conflict', async () => {
     const { submissionId } = await createSubmissionInReview(api);
     api.workflows.onDecide = () => Promise.resolve({ status: 'closed' });
+    // Not even started: there is nothing to decide yet.
+    expectProblem(await decide({ submissionId }), 409, 'invalid-state');
+    await concludeWithoutReview(api.orm.em.fork(), { submissionId, conclusion: 'cancelled' });
     expectProblem(await decide({ submissionId }), 409, 'already-decided');
   });
 
@@ -237,11 +245,11 @@ describe('a workflow that does not decide', () => {
     async (kind) => {
       const { submissionId } = await createSubmissionInReview(api);
       api.workflows.failure = new DomainError(kind, 'No answer.');
-      const response = await decide({ submissionId }, 'key-1');
+      const response = await decide({ submissionId }, key);
       expectProblem(response, 503, kind);
       expect(Number(response.headers['retry-after'])).toBeGreaterThan(0);
       api.workflows.failure = null;
-      const again = await decide({ submissionId }, 'key-1');
+      const again = await decide({ submissionId }, key);
       expect(again.status).toBe(201);
       expect(await api.orm.em.fork().count(DecisionRequest, { submission: submissionId })).toBe(1);
     },
@@ -253,8 +261,8 @@ describe('a workflow that does not decide', () => {
       await commitLikeTheWorkflow(decision);
       throw new DomainError('outcome-unknown', 'No answer.');
     };
-    expectProblem(await decide({ submissionId }, 'key-1'), 503, 'outcome-unknown');
-    const again = await decide({ submissionId }, 'key-1');
+    expectProblem(await decide({ submissionId }, key), 503, 'outcome-unknown');
+    const again = await decide({ submissionId }, key);
     expect(again.status).toBe(201);
     expect(again.headers['idempotency-replayed']).toBe('true');
     expect(again.body).toMatchObject({ submissionId, outcome: 'APPROVED' });
@@ -286,8 +294,8 @@ describe('a workflow that does not decide', () => {
 describe('a decision with an Idempotency-Key', () => {
   test('repeated brings the same review and asks the workflow no more', async () => {
     const { submissionId, student } = await createSubmissionInReview(api);
-    const first = await decide({ submissionId }, 'key-1');
-    const second = await decide({ submissionId }, 'key-1');
+    const first = await decide({ submissionId }, key);
+    const second = await decide({ submissionId }, key);
     expect(answerOf(second)).toEqual(answerOf(first));
     expect(first.headers['idempotency-replayed']).toBeUndefined();
     expect(second.headers['idempotency-replayed']).toBe('true');
@@ -300,24 +308,24 @@ describe('a decision with an Idempotency-Key', () => {
     ['comment', { comment: 'On second thought.' }],
   ])('with another %s is refused', async (_name, change) => {
     const { submissionId } = await createSubmissionInReview(api);
-    expect((await decide({ submissionId }, 'key-1')).status).toBe(201);
-    expectProblem(await decide({ submissionId, ...change }, 'key-1'), 422, 'key-reused');
+    expect((await decide({ submissionId }, key)).status).toBe(201);
+    expectProblem(await decide({ submissionId, ...change }, key), 422, 'key-reused');
     expect(await api.orm.em.fork().find(Review, { submission: submissionId })).toMatchObject([{ outcome: 'APPROVED' }]);
   });
 
   test('is one’s own: another reviewer’s equal key is another request', async () => {
     const { submissionId } = await createSubmissionInReview(api);
-    expect((await decide({ submissionId }, 'key-1')).status).toBe(201);
+    expect((await decide({ submissionId }, key)).status).toBe(201);
     const other = as(api, await signIn(api, await createUser(api.orm, 'ACADEMY_REVIEWER')));
     const response = await other
       .post('/api/reviews', { submissionId, outcome: 'APPROVED', comment: 'Well done.' })
-      .set('Idempotency-Key', 'key-1');
+      .set('Idempotency-Key', key);
     expectProblem(response, 409, 'already-decided');
   });
 
   test('ten times at once make one review, and whoever gets it gets the same', async () => {
     const { submissionId } = await createSubmissionInReview(api);
-    const responses = await Promise.all(Array.from({ length: 10 }, () => decide({ submissionId }, 'key-1')));
+    const responses = await Promise.all(Array.from({ length: 10 }, () => decide({ submissionId }, key)));
     expect(responses.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 201));
     expect(new Set(responses.map(({ body }) => (body as { id: string }).id)).size).toBe(1);
     expect(await api.orm.em.fork().count(Review, { submission: submissionId })).toBe(1);

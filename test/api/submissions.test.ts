@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { AuditEntry } from '../../src/database/entities/operations.ts';
+import { DomainError } from '../../src/domain/errors.ts';
 import type { Role } from '../../src/domain/users.ts';
 import { enrol } from '../../src/services/enrolments.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
 import { insertCheckRun } from '../../src/services/check-runs.ts';
-import { selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
+import { concludeWithoutReview, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
 import { createStudentWithTask, createSubmission, createUser } from '../support/factories.ts';
-import { as, createSubmissionInReview, signIn, startApi, type TestApi } from './support.ts';
+import { as, createSubmissionInReview, expectProblem, signIn, startApi, type TestApi } from './support.ts';
 
 let api: TestApi;
 
@@ -120,5 +122,48 @@ describe('a submission', () => {
     });
     // Where logs lie is nobody's business.
     expect(response.text).not.toMatch(/key-of-std/);
+  });
+});
+
+describe('taking a submission back', () => {
+  const cancel = async (user: { id: string }, submissionId: string) =>
+    as(api, await signIn(api, user)).post(`/api/submissions/${submissionId}/cancel`, {});
+
+  const inQueue = async () => {
+    const { student, taskId } = await createStudentWithTask(api.orm);
+    return { student, submissionId: await createSubmission(api.orm, { taskId, studentId: student.id }) };
+  };
+
+  test('is told to the workflow, and who asked is in the audit', async () => {
+    const { student, submissionId } = await inQueue();
+    expect((await cancel(student, submissionId)).status).toBe(202);
+    const entries = await api.orm.em.fork().find(AuditEntry, { targetId: submissionId });
+    expect(entries).toMatchObject([{ action: 'submission.cancel-requested', actorId: student.id, via: 'api' }]);
+  });
+
+  test('changes nothing where the submission is taken back already, and is refused where it is closed otherwise', async () => {
+    api.workflows.isClosed = true;
+    try {
+      const waiting = await inQueue();
+      expectProblem(await cancel(waiting.student, waiting.submissionId), 503, 'unavailable');
+      const cancelled = await inQueue();
+      await concludeWithoutReview(api.orm.em.fork(), { submissionId: cancelled.submissionId, conclusion: 'cancelled' });
+      expect((await cancel(cancelled.student, cancelled.submissionId)).status).toBe(202);
+      const failed = await inQueue();
+      await concludeWithoutReview(api.orm.em.fork(), { submissionId: failed.submissionId, conclusion: 'checks-failed' });
+      expectProblem(await cancel(failed.student, failed.submissionId), 409, 'already-decided');
+    } finally {
+      api.workflows.isClosed = false;
+    }
+  });
+
+  test('says that Temporal is away', async () => {
+    const { student, submissionId } = await inQueue();
+    api.workflows.failure = new DomainError('unavailable', 'away');
+    try {
+      expectProblem(await cancel(student, submissionId), 503, 'unavailable');
+    } finally {
+      api.workflows.failure = null;
+    }
   });
 });

@@ -174,7 +174,9 @@ describe('submit', () => {
     expect(await submissionsOf(taskId)).toMatchObject([{ startedAt: null, closedAt: null, stage: 'QUEUED' }]);
     api.workflows.failure = null;
     await relayUnstartedSubmissions(api.orm.em.fork(), 10, (submission) => api.workflows.start(submission));
-    expect(api.workflows.started).toMatchObject([{ id: (response.body as Accepted).submissionId, taskId }]);
+    expect(api.workflows.started).toContainEqual(
+      expect.objectContaining({ id: (response.body as Accepted).submissionId, taskId }),
+    );
     expect(await submissionsOf(taskId)).toMatchObject([{ startedAt: expect.any(Date) }]);
   });
 

@@ -5,11 +5,12 @@ import request from 'supertest';
 import { newId } from '../../src/database/columns.ts';
 import { Session } from '../../src/database/entities/sessions.ts';
 import { signJobToken } from '../../src/git/job-token.ts';
-import { createUser } from '../support/factories.ts';
+import { createUser, password } from '../support/factories.ts';
+import { login } from '../../src/services/sessions.ts';
 import { exchange, expectProblem, secret, signIn, startApi, type TestApi, withoutAddress } from './support.ts';
 
 let api: TestApi;
-let user: { id: string };
+let user: { id: string; email: string };
 /** A token that is accepted; every forged one differs from it in one way. */
 let genuine: string;
 
@@ -183,6 +184,40 @@ test('a session that has run out takes its token along', async () => {
   const { sessionId } = api.tokens.verify(token) ?? { sessionId: '' };
   await api.orm.em.fork().nativeUpdate(Session, { id: sessionId }, { expiresAt: new Date(Date.now() - 1) });
   expectProblem(await request(api.server).get('/api/me').set('Authorization', `Bearer ${token}`), 401, 'unauthenticated');
+});
+
+describe('a refresh token', () => {
+  const open = async () => (await login(api.orm.em.fork(), { email: user.email, password, ttlMs: 60_000 })).refreshToken;
+
+  test('opens nothing as a bearer', async () => {
+    const response = await request(api.server)
+      .get('/api/me')
+      .set('Authorization', `Bearer ${await open()}`);
+    expectProblem(response, 401, 'unauthenticated');
+  });
+
+  test('is no password for git', async () => {
+    const response = await request(api.server)
+      .get(`/git/${newId()}.git/info/refs?service=git-upload-pack`)
+      .set('Authorization', `Basic ${Buffer.from(`ann:${await open()}`).toString('base64')}`);
+    expectProblem(response, 401, 'unauthenticated');
+  });
+
+  test.each<readonly [string, (token: string) => request.Test]>([
+    ['a bearer', (token) => request(api.server).post('/api/auth/refresh').set('Authorization', `Bearer ${token}`)],
+    ['a cookie', (token) => request(api.server).post('/api/auth/refresh').set('Cookie', `refreshToken=${token}`)],
+    ['the query', (token) => request(api.server).post(`/api/auth/refresh?refreshToken=${token}`)],
+  ])('is not taken from %s, only from the body', async (_name, send) => {
+    const token = await open();
+    expectProblem(await send(token).send({}), 422, 'validation');
+    expect((await request(api.server).post('/api/auth/refresh').send({ refreshToken: token })).status).toBe(200);
+  });
+
+  test('cannot be had from any other of our tokens', async () => {
+    for (const refreshToken of [genuine, forge({ claims: { typ: 'refresh' } }), signJobToken(secret, user.id)]) {
+      expectProblem(await request(api.server).post('/api/auth/refresh').send({ refreshToken }), 401, 'unauthenticated');
+    }
+  });
 });
 
 /** Status of GET /api/me with exactly these headers; fetch and supertest merge equal names. */

@@ -57,7 +57,7 @@ describe('the review gate', () => {
   });
 
   it('is open for the next request after the committing activity refused one', () => {
-    const reopened = reopen(decide(openGate, request()));
+    const reopened = reopen(decide(openGate, request()), 'open');
     const next = request({ requestId: 'request-2' });
     expect(decide(reopened, next).decision).toEqual(next);
   });

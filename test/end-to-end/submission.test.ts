@@ -96,6 +96,24 @@ await describeEachSandbox('the loop', (kind) => {
   );
 
   it(
+    'a submission that is taken back stops being checked, and costs no attempt',
+    async () => {
+      const student = await academy.enrolStudent();
+      student.write('src/board.js', 'await new Promise((resolve) => setTimeout(resolve, 25_000));\n');
+      student.push();
+      const submissionId = await student.submit();
+      await academy.waitForStage(student.token, submissionId, 'CHECKING');
+      expect(await academy.post(student.token, `/api/submissions/${submissionId}/cancel`, {})).toMatchObject({ status: 202 });
+      const closed = await academy.waitForStage(student.token, submissionId, 'CLOSED');
+      expect(closed).toMatchObject({ conclusion: 'cancelled', counted: false, checkRun: null });
+      student.solve();
+      student.push();
+      await academy.waitForStage(student.token, await student.submit(), 'AWAITING_REVIEW');
+    },
+    timeoutMs,
+  );
+
+  it(
     'takes a submission while Temporal is away, and judges it when it is back',
     async () => {
       const student = await academy.enrolStudent();

@@ -12,7 +12,7 @@ beforeAll(() => {
   symlinkSync(process.env['TEST_TEMPORAL_CLI'] ?? '', join(folder.path, 'bin', 'temporal'));
   const suites = {
     'good/passes.test.cjs': `test('passes', () => {}); test.skip('is skipped (needs a printer)', () => {}); test.todo('is to be written');
-      test('has parts of its own', () => expect(process.env).toMatchObject({ TEST_DATABASE_URL: /^postgres:/ && expect.any(String), TEST_TEMPORAL_ADDRESS: expect.any(String) }));`,
+      test('has parts of its own', () => expect(process.env).toMatchObject({ TEST_DATABASE_URL: /^postgres:/ && expect.any(String), TEST_TEMPORAL_CLI: expect.any(String) }));`,
     'bad/fails.test.cjs': `test('fails', () => expect(1).toBe(2)); test('passes', () => {});`,
     'bad/broken.test.cjs': `test('is never reached', () => {`,
     'none/readme.txt': '',

@@ -7,14 +7,8 @@ import { Task } from '../../src/database/entities/tasks.ts';
 import { User } from '../../src/database/entities/users.ts';
 import type { Role } from '../../src/domain/users.ts';
 import { selectXpTotal } from '../../src/services/progress.ts';
-import {
-  commitDecision,
-  listReviewQueue,
-  requestDecision,
-  selectDecidableSubmissionId,
-  selectOptionalReviewByRequest,
-} from '../../src/services/reviews.ts';
-import { closeByAdmin, openReview } from '../../src/services/submissions.ts';
+import { commitDecision, listReviewQueue, requestDecision, selectOptionalReviewByRequest } from '../../src/services/reviews.ts';
+import { concludeWithoutReview, openReview } from '../../src/services/submissions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createSubmission, createUser, publishDemoCourse } from '../support/factories.ts';
 import {
@@ -27,6 +21,8 @@ import {
   stateOf,
   unknownId,
 } from './support.ts';
+
+const closeByAdmin = (submissionId: string) => concludeWithoutReview(em(), { submissionId, conclusion: 'closed-by-admin' });
 
 let database: TestDatabase;
 let reviewer: { id: string; role: Role };
@@ -69,34 +65,46 @@ const worthOf = async (taskId: string) => {
 describe('requestDecision', () => {
   it('gives the same key the same request, also of many at once', async () => {
     const attempt = await createAttemptInReview(database.orm);
-    const { returned, refused } = await race(10, () => ask(attempt, { key: 'k' }));
+    const key = newId();
+    const { returned, refused } = await race(10, () => ask(attempt, { key }));
     expect(refused).toEqual([]);
     expect(new Set(returned.map(({ requestId }) => requestId)).size).toBe(1);
     expect(returned[0]?.workflowId).toBe(`submission-${attempt.submissionId}`);
   });
 
-  it('makes another request for another key, actor or submission, and without a key each time', async () => {
-    const [attempt, elsewhere] = [await createAttemptInReview(database.orm), await createAttemptInReview(database.orm)];
+  it('makes another request for another key or actor, and without a key each time', async () => {
+    const attempt = await createAttemptInReview(database.orm);
     const other = await createUser(database.orm, 'ACADEMY_REVIEWER');
     const requests = [
       await ask(attempt, { key: 'k' }),
       await ask(attempt, { key: 'l' }),
       await ask(attempt, { key: 'k' }, other),
-      await ask(elsewhere, { key: 'k' }),
       await ask(attempt),
       await ask(attempt),
     ];
-    expect(new Set(requests.map(({ requestId }) => requestId)).size).toBe(6);
+    expect(new Set(requests.map(({ requestId }) => requestId)).size).toBe(5);
   });
 
   it.each([{ outcome: 'REJECTED' as const }, { comment: 'On second thought.' }])(
     'refuses a key that came with another: %j',
     async (change) => {
       const attempt = await createAttemptInReview(database.orm);
-      await ask(attempt, { key: 'k' });
-      await expect(ask(attempt, { key: 'k', ...change })).rejects.toMatchObject({ kind: 'key-reused' });
+      const key = newId();
+      await ask(attempt, { key });
+      await expect(ask(attempt, { key, ...change })).rejects.toMatchObject({ kind: 'key-reused' });
     },
   );
+
+  it('keeps a key to the submission that it was first about, also when the task has a newer one', async () => {
+    const attempt = await createAttemptInReview(database.orm);
+    const decision = { taskId: attempt.taskId, outcome: 'REJECTED' as const, comment: '', key: newId() };
+    const first = await requestDecision(em(), reviewer, decision);
+    await closeByAdmin(attempt.submissionId);
+    await createSubmission(database.orm, { taskId: attempt.taskId, studentId: attempt.student.id });
+    expect(await requestDecision(em(), reviewer, decision)).toEqual(first);
+    const elsewhere = await createAttemptInReview(database.orm);
+    await expect(ask(elsewhere, { ...decision, taskId: undefined })).rejects.toMatchObject({ kind: 'key-reused' });
+  });
 
   it('lets nobody review their own work, and knows no other submissions', async () => {
     const attempt = await createAttemptInReview(database.orm);
@@ -193,7 +201,8 @@ describe('commitDecision', () => {
     expect(await commit(second, { requestId: newId() })).toMatchObject({ status: 'committed', xpAdded: worth });
     expect(await selectXpTotal(em(), student.id)).toBe(worth);
     expect(await em().find(XpEntry, { task: taskId })).toMatchObject([{ amount: worth, sequence: 1 }]);
-    expect(await selectDecidableSubmissionId(em(), taskId)).toBe(second.submissionId);
+    const newest = await requestDecision(em(), reviewer, { taskId, outcome: 'REJECTED', comment: '', key: null });
+    expect(newest.submissionId).toBe(second.submissionId);
   });
 
   /** Expects a refusal of this kind that writes nothing, and that a reviewer may decide afterwards. */
@@ -225,7 +234,7 @@ describe('commitDecision', () => {
 
   it('refuses what is closed', async () => {
     const attempt = await createAttempt(database.orm);
-    await closeByAdmin(em(), attempt.submissionId);
+    await closeByAdmin(attempt.submissionId);
     const before = await stateOf(database.orm, attempt);
     expect(await commit(attempt, { requestId: newId() })).toMatchObject({ status: 'refused', kind: 'already-decided' });
     expect(await stateOf(database.orm, attempt)).toEqual(before);

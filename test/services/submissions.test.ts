@@ -7,16 +7,15 @@ import { Task } from '../../src/database/entities/tasks.ts';
 import { User } from '../../src/database/entities/users.ts';
 import type { TaskStatus } from '../../src/domain/tasks.ts';
 import {
-  closeByAdmin,
   concludeWithoutReview,
   enterStage,
   markSubmissionStarted,
   openReview,
   relayUnstartedSubmissions,
   remindReviewers,
-  type StartableSubmission,
   submitTask,
 } from '../../src/services/submissions.ts';
+import type { SubmissionToStart } from '../../src/domain/submissions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createStudentWithTask, createSubmission, createUser, publishDemoCourse } from '../support/factories.ts';
 import {
@@ -29,6 +28,8 @@ import {
   stateOf,
   unknownId,
 } from './support.ts';
+
+const closeByAdmin = (submissionId: string) => concludeWithoutReview(em(), { submissionId, conclusion: 'closed-by-admin' });
 
 let database: TestDatabase;
 let reviewerId: string;
@@ -153,18 +154,18 @@ describe('relayUnstartedSubmissions', () => {
     await em().nativeUpdate(Submission, { startedAt: null }, { startedAt: new Date() });
   });
 
-  const relay = (start: (submission: StartableSubmission) => Promise<void>, limit = 20) =>
+  const relay = (start: (submission: SubmissionToStart) => Promise<void>, limit = 20) =>
     relayUnstartedSubmissions(em(), limit, start);
 
   /** A relay that remembers what it was asked to start. */
   const collecting = () => {
     const ids: string[] = [];
-    return { ids, start: async ({ id }: StartableSubmission) => void ids.push(id) };
+    return { ids, start: async ({ id }: SubmissionToStart) => void ids.push(id) };
   };
 
   it('starts what is not started, oldest first, once, and knows all that starting takes', async () => {
     const [first, second] = [await createAttempt(database.orm), await createAttempt(database.orm)];
-    const started: StartableSubmission[] = [];
+    const started: SubmissionToStart[] = [];
     expect(await relay(async (submission) => void started.push(submission))).toBe(2);
     expect(started.map(({ id }) => id)).toEqual([first.submissionId, second.submissionId]);
     const { exercise } = await em().findOneOrFail(Task, first.taskId);
@@ -226,7 +227,7 @@ describe('relayUnstartedSubmissions', () => {
     await markSubmissionStarted(em(), started.submissionId);
     const { startedAt } = await selectSubmission(started.submissionId);
     await markSubmissionStarted(em(), started.submissionId);
-    await closeByAdmin(em(), closed.submissionId);
+    await closeByAdmin(closed.submissionId);
     expect(await relay(() => Promise.reject(new Error('asked to start')))).toBe(0);
     expect((await selectSubmission(started.submissionId)).startedAt).toEqual(startedAt);
   });
@@ -298,7 +299,7 @@ describe('openReview', () => {
 
   it('is refused for a closed submission', async () => {
     const { submissionId } = await createAttempt(database.orm);
-    await closeByAdmin(em(), submissionId);
+    await closeByAdmin(submissionId);
     await expect(openReview(em(), submissionId)).rejects.toMatchObject({ kind: 'invalid-state' });
   });
 
@@ -332,7 +333,7 @@ describe('remindReviewers', () => {
 
   it('reminds nobody of what is closed', async () => {
     const attempt = await createAttemptInReview(database.orm);
-    await closeByAdmin(em(), attempt.submissionId);
+    await closeByAdmin(attempt.submissionId);
     const closed = await stateOf(database.orm, attempt);
     await remindReviewers(em(), { submissionId: attempt.submissionId, kind: 'review-overdue' });
     expect(await stateOf(database.orm, attempt)).toEqual(closed);
@@ -355,11 +356,11 @@ describe('the end without a review', () => {
     expect(await submit(taskId, student.id)).toMatchObject({ attemptNo: 2 });
   });
 
-  it('by an admin costs no attempt, is audited, and tells the student nothing', async () => {
+  it('by an admin costs no attempt, is audited, and is told to the student', async () => {
     const attempt = await createAttempt(database.orm);
     const { submissionId, taskId } = attempt;
     await enterStage(em(), { submissionId, stage: 'PARKED', parkedReason: 'no sandbox' });
-    await expectSecondTimeWritesNothing(attempt, () => closeByAdmin(em(), submissionId));
+    await expectSecondTimeWritesNothing(attempt, () => closeByAdmin(submissionId));
     expect(await selectSubmission(submissionId)).toMatchObject({
       stage: 'CLOSED',
       conclusion: 'closed-by-admin',
@@ -369,6 +370,15 @@ describe('the end without a review', () => {
     expect(await taskStatus(taskId)).toBe('IN_PROGRESS');
     const { audit } = await stateOf(database.orm, attempt);
     expect(audit).toEqual([expect.objectContaining({ action: 'submission.closed', via: 'temporal' })]);
+    expect(await noticesOf(database.orm, submissionId)).toEqual([expect.stringContaining('closed-by-admin')]);
+  });
+
+  it('taken back costs no attempt, opens the task again, and tells nobody', async () => {
+    const attempt = await createAttempt(database.orm);
+    const { submissionId, taskId } = attempt;
+    await expectSecondTimeWritesNothing(attempt, () => concludeWithoutReview(em(), { submissionId, conclusion: 'cancelled' }));
+    expect(await selectSubmission(submissionId)).toMatchObject({ stage: 'CLOSED', conclusion: 'cancelled', counted: false });
+    expect(await taskStatus(taskId)).toBe('IN_PROGRESS');
     expect(await noticesOf(database.orm, submissionId)).toEqual([]);
   });
 
@@ -376,15 +386,13 @@ describe('the end without a review', () => {
     const attempt = await createAttempt(database.orm);
     const { submissionId } = attempt;
     const { refused } = await race(10, (index) =>
-      index % 2 === 0
-        ? closeByAdmin(em(), submissionId)
-        : concludeWithoutReview(em(), { submissionId, conclusion: 'checks-failed' }),
+      index % 2 === 0 ? closeByAdmin(submissionId) : concludeWithoutReview(em(), { submissionId, conclusion: 'checks-failed' }),
     );
     expect(refused).toEqual([]);
     const { conclusion } = await selectSubmission(submissionId);
     const { audit, notifications } = await stateOf(database.orm, attempt);
     expect([conclusion, audit?.length, notifications?.length]).toEqual(
-      conclusion === 'closed-by-admin' ? ['closed-by-admin', 1, 0] : ['checks-failed', 0, 1],
+      conclusion === 'closed-by-admin' ? ['closed-by-admin', 1, 1] : ['checks-failed', 0, 1],
     );
   });
 });

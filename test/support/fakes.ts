@@ -1,5 +1,6 @@
 import type { DecisionRequest } from '../../src/domain/reviews.ts';
-import type { DecideResult, SubmissionToStart, SubmissionWorkflows } from '../../src/temporal/submissions.ts';
+import type { SubmissionToStart } from '../../src/domain/submissions.ts';
+import type { DecideResult, SubmissionWorkflows } from '../../src/temporal/submissions.ts';
 
 /** Stands in for src/temporal/submissions.ts where a test is not about workflows: it remembers what it was asked. */
 export class FakeSubmissionWorkflows implements SubmissionWorkflows {
@@ -8,6 +9,8 @@ export class FakeSubmissionWorkflows implements SubmissionWorkflows {
   readonly announced: string[] = [];
   /** What the next calls throw; null lets them succeed. */
   failure: Error | null = null;
+  /** Whether the workflow has ended. */
+  isClosed = false;
   /** What becomes of a decision: a test that needs a review in the database commits it here. */
   onDecide: (request: DecisionRequest) => Promise<DecideResult> = () => Promise.resolve({ status: 'closed' });
 
@@ -20,6 +23,11 @@ export class FakeSubmissionWorkflows implements SubmissionWorkflows {
     if (this.failure !== null) throw this.failure;
     this.decisions.push(request);
     return this.onDecide(request);
+  }
+
+  async cancel(): Promise<{ status: 'told' | 'closed' }> {
+    if (this.failure !== null) throw this.failure;
+    return { status: this.isClosed ? 'closed' : 'told' };
   }
 
   async announceChecksStarted(workflowId: string): Promise<void> {

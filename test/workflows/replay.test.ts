@@ -28,7 +28,11 @@ describe('stored histories', () => {
     expect([...branches].toSorted()).toEqual([
       'approved',
       'approved-by-signal',
+      'cancelled-by-temporal',
+      'cancelled-in-checks',
+      'cancelled-in-review',
       'checks-failed',
+      'commit-parked-then-approved',
       'overdue-then-approved',
       'parked-then-closed',
       'parked-then-redriven',

@@ -8,6 +8,7 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { WorkflowBundle } from '@temporalio/worker';
 import {
+  cancelSubmission,
   checksStarted,
   decideReview,
   parkedResolved,
@@ -221,6 +222,26 @@ describe('deciding', () => {
     });
   });
 
+  it('answers a request that was refused and is asked again by what becomes of it then', async () => {
+    let isReviewer = false;
+    const { activities } = createFakeActivities({
+      commitDecision: async ({ requestId }) =>
+        isReviewer
+          ? { status: 'committed', reviewId: `review-of-${requestId}`, xpAdded: 50 }
+          : { status: 'refused', kind: 'forbidden', message: 'not a reviewer yet' },
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const decision = decisionOf('APPROVED');
+      expect(await refusalType(handle.executeUpdate(decideReview, { args: [decision] }))).toBe('forbidden');
+      isReviewer = true;
+      const answer = await handle.executeUpdate(decideReview, { args: [decision] });
+      expect(answer).toEqual({ reviewId: `review-of-${decision.requestId}` });
+      await handle.result();
+    });
+  });
+
   it("takes a signal from Temporal's web UI, and ignores invalid ones", async () => {
     const seen: unknown[] = [];
     const { activities } = createFakeActivities({
@@ -242,6 +263,97 @@ describe('deciding', () => {
       expect(seen).toEqual([{ submissionId, ...signal, via: 'temporal' }]);
       await record(handle, 'approved-by-signal');
     });
+  });
+});
+
+describe('taking back', () => {
+  it('ends a submission in the queue, in its checks and in review, for the student and for admins', async () => {
+    const judging = Promise.withResolvers<never>();
+    const { calls, activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(env);
+      await waitFor('the judge', async () => (calls.includes('judgeSubmission') ? true : null));
+      await handle.executeUpdate(cancelSubmission, { args: [{ actorId: studentId, isAdmin: false }] });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'cancelled' });
+      await record(handle, 'cancelled-in-checks');
+      judging.reject(permanentFailure('the test is over'));
+    });
+    expect(calls.at(-1)).toBe('concludeWithoutReview cancelled');
+    const inReview = createFakeActivities();
+    await withWorkers(env, bundle, inReview.activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      await handle.executeUpdate(cancelSubmission, { args: [{ actorId: randomUUID(), isAdmin: true }] });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
+      await record(handle, 'cancelled-in-review');
+    });
+    expect(inReview.calls.at(-1)).toBe('concludeWithoutReview closed-by-admin');
+  });
+
+  it('does not charge the student for a judging that was done before it heard of the end', async () => {
+    const judging = Promise.withResolvers<Awaited<ReturnType<FakeActivities['judgeSubmission']>>>();
+    const { calls, activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(env);
+      await waitFor('the judge', async () => (calls.includes('judgeSubmission') ? true : null));
+      await handle.executeUpdate(cancelSubmission, { args: [{ actorId: studentId, isAdmin: false }] });
+      judging.resolve({ status: 'judged', verdict: 'wrong-answer', checkRunId: 'run-1' });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'cancelled' });
+    });
+  });
+
+  it('takes no decision from the moment on in which it is told', async () => {
+    const concluding = Promise.withResolvers<void>();
+    const { activities } = createFakeActivities({ concludeWithoutReview: () => concluding.promise });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      await handle.executeUpdate(cancelSubmission, { args: [{ actorId: studentId, isAdmin: false }] });
+      expect(await refusalType(handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] }))).toBe('invalid-state');
+      concluding.resolve();
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'cancelled' });
+    });
+  });
+
+  it('leaves alone what another run of the workflow has ended', async () => {
+    const { calls, activities } = createFakeActivities({
+      fetchSource: async () => ({ status: 'concluded', conclusion: 'approved' }),
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
+    });
+    expect(calls).toEqual(['fetchSource']);
+  });
+
+  it('is refused for others, and once a decision is taken', async () => {
+    const committing = Promise.withResolvers<Awaited<ReturnType<FakeActivities['commitDecision']>>>();
+    const { calls, activities } = createFakeActivities({ commitDecision: () => committing.promise });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const cancel = (request: unknown) => refusalType(handle.executeUpdate(cancelSubmission, { args: [request as never] }));
+      expect(await cancel({ actorId: randomUUID(), isAdmin: false })).toBe('forbidden');
+      expect(await cancel(null)).toBe('forbidden');
+      const decided = handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
+      await waitFor('the commit to begin', async () => (calls.includes('commitDecision') ? true : null));
+      expect(await cancel({ actorId: studentId, isAdmin: false })).toBe('already-decided');
+      committing.resolve({ status: 'committed', reviewId: 'review-1', xpAdded: 50 });
+      await expect(decided).resolves.toEqual({ reviewId: 'review-1' });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
+    });
+  });
+
+  it("ends in order when the workflow is cancelled in Temporal's web UI", async () => {
+    const { calls, activities } = createFakeActivities();
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      await handle.cancel();
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
+      await record(handle, 'cancelled-by-temporal');
+    });
+    expect(calls.at(-1)).toBe('concludeWithoutReview closed-by-admin');
   });
 });
 
@@ -318,7 +430,30 @@ describe('our own trouble', () => {
       await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
       await record(handle, 'parked-then-closed');
     });
-    expect(calls.at(-1)).toBe('closeByAdmin');
+    expect(calls.at(-1)).toBe('concludeWithoutReview closed-by-admin');
+  });
+
+  it('tells who decided when the decision cannot be committed, parks, and takes the next decision after a redrive', async () => {
+    let isBroken = true;
+    const { activities } = createFakeActivities({
+      commitDecision: async ({ requestId }) => {
+        if (isBroken) throw permanentFailure('a bug of ours');
+        return { status: 'committed', reviewId: `review-of-${requestId}`, xpAdded: 50 };
+      },
+    });
+    await withWorkers(env, bundle, activities, async () => {
+      const { handle } = await startSubmission(env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const failed = handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
+      expect(await refusalType(failed)).toBe('invalid-state');
+      await waitForStage(handle, 'PARKED');
+      isBroken = false;
+      await handle.signal(parkedResolved, { action: 'redrive' });
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
+      await record(handle, 'commit-parked-then-approved');
+    });
   });
 
   it('ignores a redrive of a submission that is not parked', async () => {

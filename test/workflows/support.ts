@@ -22,7 +22,6 @@ export function createFakeActivities(overrides: Partial<FakeActivities> = {}): {
     commitDecision: async ({ requestId }) => ({ status: 'committed', reviewId: `review-of-${requestId}`, xpAdded: 50 }),
     remindReviewers: async () => undefined,
     concludeWithoutReview: async () => undefined,
-    closeByAdmin: async () => undefined,
     enterStage: async () => undefined,
   };
   const activities = { ...plain, ...overrides };

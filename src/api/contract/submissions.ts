@@ -43,6 +43,16 @@ const CheckRunView = z
   .meta({ id: 'CheckRun' });
 
 export const submissionsContract = defineContract({
+  cancelSubmission: {
+    method: 'post',
+    path: '/submissions/{id}/cancel',
+    tag: 'submissions',
+    summary: 'Take a submission back before it is decided; it costs no attempt',
+    access: 'user',
+    params: ById,
+    status: 202,
+    response: z.object({ status: z.literal('cancelling') }),
+  },
   getSubmission: {
     method: 'get',
     path: '/submissions/{id}',

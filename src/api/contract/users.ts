@@ -5,6 +5,15 @@ import { defineContract, Instant, text } from './core.ts';
 const Email = z.email().max(254);
 const Password = text(200, 10);
 
+/** `expiresAt` is the access token's; the session and its refresh tokens end at `refreshExpiresAt`, which no refresh moves. */
+const Tokens = z.object({
+  accessToken: z.string(),
+  tokenType: z.literal('Bearer'),
+  expiresAt: Instant,
+  refreshToken: z.string(),
+  refreshExpiresAt: Instant,
+});
+
 export const usersContract = defineContract({
   register: {
     method: 'post',
@@ -20,17 +29,28 @@ export const usersContract = defineContract({
     method: 'post',
     path: '/auth/login',
     tag: 'accounts',
-    summary: 'Open a session and get its access token',
+    summary: 'Open a session and get its access token and refresh token',
     access: 'public',
     body: z.strictObject({ email: Email, password: text(200) }),
     status: 200,
-    response: z.object({ accessToken: z.string(), tokenType: z.literal('Bearer'), expiresAt: Instant }),
+    response: Tokens,
+  },
+  refresh: {
+    method: 'post',
+    path: '/auth/refresh',
+    tag: 'accounts',
+    summary: 'Use a refresh token up for a new access token and the next refresh token; to use it again ends the session',
+    access: 'public',
+    // As long as an access token may be: what is not ours is refused as such, whatever it is.
+    body: z.strictObject({ refreshToken: text(4_096) }),
+    status: 200,
+    response: Tokens,
   },
   logout: {
     method: 'post',
     path: '/auth/logout',
     tag: 'accounts',
-    summary: 'End the session; its access token is refused from now on',
+    summary: 'End the session; its access and refresh tokens are refused from now on',
     access: 'user',
     status: 204,
     response: z.undefined(),

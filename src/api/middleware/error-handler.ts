@@ -5,6 +5,7 @@ import { HttpProblem, sendProblem } from './problems.ts';
 
 const statuses = {
   unauthenticated: 401,
+  'token-reused': 401,
   forbidden: 403,
   'self-review': 403,
   'not-found': 404,
@@ -31,9 +32,14 @@ function problemOf(error: unknown): HttpProblem | null {
     return new HttpProblem(status, error.kind, error.message, { headers });
   }
   if (isDatabaseAway(error)) {
-    return new HttpProblem(503, 'unavailable', 'The database does not answer now. Nothing was changed: try again.', {
-      headers: { 'Retry-After': retryAfterSeconds },
-    });
+    return new HttpProblem(
+      503,
+      'unavailable',
+      'The database does not answer now. Try again; a POST with the same Idempotency-Key has one effect, whatever became of this one.',
+      {
+        headers: { 'Retry-After': retryAfterSeconds },
+      },
+    );
   }
   if (error instanceof URIError) return new HttpProblem(400, 'malformed-url', 'The address is not well-formed.');
   return null;

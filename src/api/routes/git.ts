@@ -12,7 +12,7 @@ import { HttpProblem } from '../middleware/problems.ts';
 /** The only paths of git's smart protocol; the older one, which serves files, is not offered. */
 const services = /^\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.git\/(info\/refs|git-upload-pack|git-receive-pack)$/;
 
-/** `/git/<task id>.git`: clone, fetch and push for the assignee, fetch for admins and for the judge's one-job token. */
+/** `/git/<task id>.git`: clone, fetch and push for the assignee, fetch for who else sees the task and for the judge's one-job token. */
 export function gitRouter({ orm, repositories, config }: Dependencies): Router {
   const router = Router();
 

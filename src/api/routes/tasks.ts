@@ -16,7 +16,6 @@ export function tasksHandlers({ config, orm, repositories, workflows, logger }: 
 
   /** The commit to judge, resolved once: what is pushed later is the next attempt's. */
   async function resolveSource(taskId: string, ref: string | undefined) {
-    await repositories.ensure(taskId, () => selectStarterFiles(orm.em.fork(), taskId));
     const resolved = await repositories.resolve(taskId, ref ?? defaultBranch);
     if (resolved.status === 'missing') {
       throw new DomainError(
@@ -53,6 +52,8 @@ export function tasksHandlers({ config, orm, repositories, workflows, logger }: 
     async submitTask({ em, actor, params, body, keyed }) {
       const task = await selectTask(em, actor, params.id);
       if (task.assigneeId !== actor.id) throw new DomainError('forbidden', 'Only the assignee submits.');
+      // Before the transaction: making a repository takes a connection of its own.
+      await repositories.ensure(task.id, () => selectStarterFiles(orm.em.fork(), task.id));
       const submissionId = newSubmissionId();
       const answer = await once(orm.em.fork(), keyed, async (tx) => {
         const source = await resolveSource(task.id, body.ref);

@@ -1,24 +1,40 @@
+import { sessionTtlMs } from '../../domain/sessions.ts';
 import { selectXpTotal } from '../../services/progress.ts';
-import { createAccessToken, login, logout } from '../../services/sessions.ts';
+import { createAccessToken, login, logout, type OpenSession, refreshSession } from '../../services/sessions.ts';
 import { registerStudent, selectUser } from '../../services/users.ts';
 import type { usersContract } from '../contract/users.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { Handlers } from '../mount.ts';
 
-/** How long a session lasts, whatever its access tokens do. */
-const sessionTtlMs = 12 * 3_600_000;
 const dayMs = 86_400_000;
 
 export function usersHandlers({ tokens }: Dependencies): Handlers<typeof usersContract> {
+  const tokensOf = (session: OpenSession) => {
+    const { token, expiresAt } = tokens.sign(session);
+    return {
+      accessToken: token,
+      tokenType: 'Bearer' as const,
+      // Near its end the session goes first, and takes the access token along.
+      expiresAt: expiresAt < session.expiresAt ? expiresAt : session.expiresAt,
+      refreshToken: session.refreshToken,
+      refreshExpiresAt: session.expiresAt,
+    };
+  };
+
   return {
     async register({ em, body }) {
       await registerStudent(em, body);
       return { body: { status: 'accepted' } };
     },
     async login({ em, body }) {
-      const session = await login(em, { ...body, ttlMs: sessionTtlMs });
-      const { token, expiresAt } = tokens.sign(session);
-      return { body: { accessToken: token, tokenType: 'Bearer', expiresAt } };
+      return { body: tokensOf(await login(em, { ...body, ttlMs: sessionTtlMs })) };
+    },
+    /**
+     * Public: the refresh token is all the proof there is, and the access token it renews may have run out. It travels in JSON bodies
+     * only, in no cookie: there are no pages yet, so no browser that would send one by itself (and no CSRF to guard against).
+     */
+    async refresh({ em, body }) {
+      return { body: tokensOf(await refreshSession(em, body.refreshToken)) };
     },
     async logout({ em, sessionId }) {
       await logout(em, sessionId);

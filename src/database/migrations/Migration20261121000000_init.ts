@@ -1,7 +1,7 @@
 import { Migration } from '@mikro-orm/migrations';
 
-export class Migration20261121102840_init extends Migration {
-  override name = 'Migration20261121102840_init';
+export class Migration20261121000000_init extends Migration {
+  override name = 'Migration20261121000000_init';
 
   override up(): void | Promise<void> {
     this.addSql(`create schema if not exists "operations";`);
@@ -70,6 +70,16 @@ export class Migration20261121102840_init extends Migration {
 
     this.addSql(
       `create table "accounts"."sessions" ("id" uuid not null, "created_at" timestamptz(3) not null, "user_id" uuid not null, "expires_at" timestamptz(3) not null, "revoked_at" timestamptz(3) null, primary key ("id"));`,
+    );
+
+    this.addSql(
+      `create table "accounts"."refresh_tokens" ("id" uuid not null, "created_at" timestamptz(3) not null, "session_id" uuid not null, "token_hash" varchar(64) not null, "used_at" timestamptz(3) null, "replaced_by_id" uuid null, primary key ("id"));`,
+    );
+    this.addSql(
+      `alter table "accounts"."refresh_tokens" add constraint "refresh_tokens_token_hash_unique" unique ("token_hash");`,
+    );
+    this.addSql(
+      `create unique index "refresh_tokens_one_live" on "accounts"."refresh_tokens" ("session_id") where "used_at" is null;`,
     );
 
     this.addSql(
@@ -197,6 +207,13 @@ export class Migration20261121102840_init extends Migration {
     );
 
     this.addSql(
+      `alter table "accounts"."refresh_tokens" add constraint "refresh_tokens_session_id_foreign" foreign key ("session_id") references "accounts"."sessions" ("id");`,
+    );
+    this.addSql(
+      `alter table "accounts"."refresh_tokens" add constraint "refresh_tokens_replaced_by_id_foreign" foreign key ("replaced_by_id") references "accounts"."refresh_tokens" ("id") on delete set null;`,
+    );
+
+    this.addSql(
       `alter table "learning"."enrolments" add constraint "enrolments_cohort_id_foreign" foreign key ("cohort_id") references "learning"."cohorts" ("id");`,
     );
     this.addSql(
@@ -259,7 +276,7 @@ export class Migration20261121102840_init extends Migration {
       `alter table "notifications"."notifications" add constraint "notifications_submission_id_foreign" foreign key ("submission_id") references "submissions"."submissions" ("id") on delete set null;`,
     );
     this.addSql(
-      `alter table "notifications"."notifications" add constraint "notifications_kind_check" check ("kind" in ('welcome', 'already-registered', 'checks-failed', 'source-unavailable', 'in-review', 'approved', 'rejected', 'review-wanted', 'review-reminder', 'review-overdue'));`,
+      `alter table "notifications"."notifications" add constraint "notifications_kind_check" check ("kind" in ('welcome', 'already-registered', 'checks-failed', 'source-unavailable', 'closed-by-admin', 'in-review', 'approved', 'rejected', 'review-wanted', 'review-reminder', 'review-overdue'));`,
     );
 
     this.addSql(
@@ -333,6 +350,8 @@ export class Migration20261121102840_init extends Migration {
     this.addSql(`alter table "reviews"."decision_requests" drop constraint "decision_requests_actor_id_foreign";`);
     this.addSql(`alter table "accounts"."access_tokens" drop constraint "access_tokens_user_id_foreign";`);
     this.addSql(`alter table "progress"."xp_entries" drop constraint "xp_entries_student_id_foreign";`);
+    this.addSql(`alter table "accounts"."refresh_tokens" drop constraint "refresh_tokens_session_id_foreign";`);
+    this.addSql(`alter table "accounts"."refresh_tokens" drop constraint "refresh_tokens_replaced_by_id_foreign";`);
     this.addSql(`alter table "learning"."tasks" drop constraint "tasks_enrolment_id_foreign";`);
     this.addSql(`alter table "submissions"."submissions" drop constraint "submissions_task_id_foreign";`);
     this.addSql(`alter table "progress"."xp_entries" drop constraint "xp_entries_task_id_foreign";`);
@@ -355,6 +374,7 @@ export class Migration20261121102840_init extends Migration {
     this.addSql(`drop table if exists "catalogue"."revision_files" cascade;`);
     this.addSql(`drop table if exists "accounts"."users" cascade;`);
     this.addSql(`drop table if exists "accounts"."sessions" cascade;`);
+    this.addSql(`drop table if exists "accounts"."refresh_tokens" cascade;`);
     this.addSql(`drop table if exists "learning"."enrolments" cascade;`);
     this.addSql(`drop table if exists "learning"."tasks" cascade;`);
     this.addSql(`drop table if exists "submissions"."submissions" cascade;`);
