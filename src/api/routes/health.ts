@@ -1,6 +1,10 @@
 import { sql } from '@mikro-orm/core';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Router } from 'express';
 import type { Dependencies } from '../dependencies.ts';
+
+/** How long PostgreSQL has for the simplest answer. */
+const answerMs = 2_000;
 
 /** `/health`, `/health/live`, `/health/ready`: for people, for what restarts the process, for what routes to it. */
 export function healthRouter({ orm, workflows }: Dependencies): Router {
@@ -20,12 +24,15 @@ export function healthRouter({ orm, workflows }: Dependencies): Router {
   });
 
   async function isDatabaseReachable(): Promise<boolean> {
-    try {
-      await orm.em.fork().execute(sql`select 1`);
-      return true;
-    } catch {
-      return false;
-    }
+    const answer = orm.em
+      .fork()
+      .execute(sql`select 1`)
+      .then(
+        () => true,
+        () => false,
+      );
+    // A server that takes the question and never answers is as good as none.
+    return Promise.race([answer, delay(answerMs, false)]);
   }
 
   return router;

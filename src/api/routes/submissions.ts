@@ -1,5 +1,6 @@
 import { DomainError } from '../../domain/errors.ts';
-import { cancelWithoutWorkflow, requestCancel, selectSubmission } from '../../services/submissions.ts';
+import { selectSubmission } from '../../services/submission-views.ts';
+import { cancelWithoutWorkflow, requestCancel } from '../../services/submissions.ts';
 import type { submissionsContract } from '../contract/submissions.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { Handlers } from '../mount.ts';

@@ -1,0 +1,117 @@
+import { CheckRun } from '../database/entities/check-runs.ts';
+import { Review } from '../database/entities/reviews.ts';
+import { Submission } from '../database/entities/submissions.ts';
+import type { Em } from '../database/orm.ts';
+import type { LintFinding, Verdict } from '../domain/check-runs.ts';
+import type { ReviewOutcome } from '../domain/reviews.ts';
+import type { Conclusion, SubmissionStage, SubmissionStatus } from '../domain/submissions.ts';
+import type { Actor } from '../domain/users.ts';
+import { isSubmissionVisible, submissionNotFound } from './submissions.ts';
+
+export interface TestCaseView {
+  readonly suite: 'visible' | 'hidden';
+  readonly name: string;
+  readonly outcome: 'passed' | 'failed' | 'skipped';
+  readonly message: string;
+  readonly timeMs: number;
+}
+
+export interface CheckRunView {
+  readonly id: string;
+  readonly runNo: number;
+  readonly verdict: Verdict;
+  readonly sandbox: string;
+  readonly runs: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly exitCode: number | null;
+    readonly wallTimeMs: number;
+    readonly cpuTimeMs: number;
+    readonly memoryPeakBytes: number;
+  }[];
+  readonly lintFindings: readonly LintFinding[];
+  readonly tests: readonly TestCaseView[];
+  readonly finishedAt: Date;
+}
+
+export interface SubmissionView {
+  readonly id: string;
+  readonly taskId: string;
+  readonly studentId: string;
+  readonly attemptNo: number;
+  readonly counted: boolean | null;
+  readonly status: SubmissionStatus;
+  readonly stage: SubmissionStage;
+  readonly conclusion: Conclusion | null;
+  readonly commit: string;
+  readonly workflowId: string;
+  readonly submittedAt: Date;
+  readonly answerDueAt: Date | null;
+  readonly closedAt: Date | null;
+  readonly checkRun: CheckRunView | null;
+  readonly review: {
+    readonly id: string;
+    readonly outcome: ReviewOutcome;
+    readonly comment: string;
+    readonly createdAt: Date;
+  } | null;
+}
+
+/**
+ * One submission, for its student, reviewers and admins.
+ *
+ * A student sees of hidden tests only whether they passed: names and messages would give the tests away.
+ *
+ * @throws DomainError `not-found`, also for a submission that is not visible to the actor.
+ */
+export async function selectSubmission(em: Em, actor: Actor, submissionId: string): Promise<SubmissionView> {
+  const submission = await em.findOne(Submission, submissionId);
+  if (submission === null || !isSubmissionVisible(submission, actor)) throw submissionNotFound();
+  const isOwn = submission.student.id === actor.id;
+  const checkRun = await em.findOne(CheckRun, { submission }, { orderBy: { runNo: 'desc' }, populate: ['testCaseResults'] });
+  const review = await em.findOne(Review, { submission, supersededBy: null });
+  return {
+    id: submission.id,
+    taskId: submission.task.id,
+    studentId: submission.student.id,
+    attemptNo: submission.attemptNo,
+    counted: submission.counted,
+    status: submission.status,
+    stage: submission.stage,
+    conclusion: submission.conclusion,
+    commit: submission.source.commit,
+    workflowId: submission.workflowId,
+    submittedAt: submission.submittedAt,
+    answerDueAt: submission.answerDueAt,
+    closedAt: submission.closedAt,
+    checkRun: checkRun === null ? null : viewCheckRun(checkRun, isOwn),
+    review:
+      review === null ? null : { id: review.id, outcome: review.outcome, comment: review.comment, createdAt: review.createdAt },
+  };
+}
+
+function viewCheckRun(checkRun: CheckRun, isRedacted: boolean): CheckRunView {
+  return {
+    id: checkRun.id,
+    runNo: checkRun.runNo,
+    verdict: checkRun.verdict,
+    sandbox: checkRun.sandboxKind,
+    runs: checkRun.runs.map(({ name, status, exitCode, wallTimeMs, cpuTimeMs, memoryPeakBytes }) => ({
+      name,
+      status,
+      exitCode,
+      wallTimeMs,
+      cpuTimeMs,
+      memoryPeakBytes,
+    })),
+    lintFindings: checkRun.lintFindings,
+    tests: checkRun.testCaseResults
+      .getItems()
+      .map(({ suite, name, outcome, message, timeMs, position }) =>
+        isRedacted && suite === 'hidden'
+          ? { suite, name: `hidden test ${position + 1}`, outcome, message: '', timeMs }
+          : { suite, name, outcome, message, timeMs },
+      ),
+    finishedAt: checkRun.finishedAt,
+  };
+}
