@@ -1,14 +1,14 @@
 /**
  * First program of a sandbox: takes files and runs from its standard input, answers on its standard output. Frames in both directions
- * are `[length u32 BE][JSON]`. In: `{type: 'file', path, content (base64)}`, `{type: 'run', argv, uid, limits, reportBytes}`. Out:
- * `ready`, `started`, `result` (bytes as base64), `error` (the agent's own trouble: the sandbox is then of no more use).
+ * are `[length u32 BE][JSON]`. In: `{type: 'file', path, content (base64)}`, before a run or between two,
+ * `{type: 'run', argv, uid, limits, reportBytes}`. Out: `ready`, `started`, `result` (bytes as base64), `error` (the agent's own trouble: the sandbox is then of no more use).
  *
  * It runs as the sandbox's root with only SETUID, SETGID and KILL; every run has a user of its own, so student code can neither signal
  * nor read it, nor open its descriptors. Where only one user is mapped (bubblewrap started by an ordinary user) agent and student
  * share it: the student's code can then stop the agent or forge its answer, as it could forge a report of tests in its own process.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openMeter, runProcesses } from './meters.mjs';
@@ -62,12 +62,16 @@ async function* frames(stream) {
   }
 }
 
-/** Files belong to root and precede all student code, so nothing below the work folder can have been prepared by a student. */
+/**
+ * Files belong to root, and so does every folder below the work folder: nothing there can have been prepared by a student, also where
+ * runs came before. Where agent and student share a user it can, and what lies at the path gives way.
+ */
 function writeFile({ path, content }) {
   const segments = path.split('/');
   if (path.includes('\0') || segments.some((segment) => ['', '.', '..'].includes(segment))) throw new Error('refused path');
   const target = `${workFolder}/${path}`;
   mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
+  if (!canSwitchUser) rmSync(target, { recursive: true, force: true });
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const descriptor = openSync(target, flags, 0o644);
   const bytes = Buffer.from(content, 'base64');

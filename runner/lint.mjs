@@ -1,14 +1,19 @@
 /**
  * `node lint.mjs javascript|python CONFIG`: lints the student's files below the current folder with the exercise's configuration and
  * writes a JSON array of `{file, line, rule, severity, message}` to descriptor 3. JavaScript: an oxlint configuration; Python: ruff's
- * options as JSON. Exit code 0 also with findings; 1 with no report where the linter or its configuration fails.
+ * options as JSON. Exit code 0 also with findings, such as that a file cannot be read; 1 with no report where the linter or its
+ * configuration fails, whatever the student's files are.
  */
+import { isUtf8 } from 'node:buffer';
 import { execFile } from 'node:child_process';
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { extname, join, relative } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 
 const reportDescriptor = 3;
 const maxFindings = 200;
+const maxFileLength = 1000;
 const maxMessageLength = 500;
 
 /** The exercise's tests and installed packages are not the student's work. At the top only: deeper down the name would be a hiding place. */
@@ -23,50 +28,139 @@ function studentFiles(extensions) {
     .toSorted();
 }
 
+/** What the student hears of a file that no linter can read; a crash on it is the file's doing, not a reason to judge nothing. */
+function unreadable(file, message) {
+  return { file, line: 1, rule: 'syntax', severity: 'error', message };
+}
+
+const notUtf8 = (file) => unreadable(file, 'The file is not UTF-8 text.');
+const notLintable = (file) => unreadable(file, 'The linter cannot read this file: it may be nested too deeply or too large.');
+
+/** Far below the kernel's limit for arguments of one process, which 2,000 long paths reach. */
+const maxArgumentLength = 100_000;
+
+/** Groups of files whose names fit one command line. */
+function* groups(files) {
+  let group = [];
+  let length = 0;
+  for (const file of files) {
+    if (length > maxArgumentLength) {
+      yield group;
+      group = [];
+      length = 0;
+    }
+    group.push(file);
+    length += file.length;
+  }
+  if (group.length > 0) yield group;
+}
+
+/** `{diagnostics, problem}`: the findings in oxlint's own shape, null where it crashed or said no; `problem` is what it said. */
+async function runOxlint(config, files) {
+  const oxlint = new URL('node_modules/oxlint/bin/oxlint', import.meta.url).pathname;
+  const flags = ['-c', config, '--format=json', '--disable-nested-config', '--no-ignore', '--threads=1'];
+  return new Promise((resolve) => {
+    execFile(process.execPath, [oxlint, ...flags, ...files], { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+      try {
+        // Exit code 1 also means findings; whole JSON is what tells them from a crash or a wrong configuration.
+        resolve({ diagnostics: JSON.parse(stdout).diagnostics });
+      } catch {
+        resolve({ diagnostics: null, problem: stdout.slice(0, 2000) + stderr.slice(0, 2000) || error?.message });
+      }
+    });
+  });
+}
+
+/** Where a file makes the linter crash, halves what is left until that file is alone, so that the others keep their findings. */
+async function diagnose(config, files) {
+  const { diagnostics } = await runOxlint(
+    config,
+    files.map((file) => `./${file}`),
+  );
+  if (diagnostics !== null) return diagnostics.map(readDiagnostic);
+  if (files.length === 1) return [notLintable(files[0])];
+  const half = Math.ceil(files.length / 2);
+  return [...(await diagnose(config, files.slice(0, half))), ...(await diagnose(config, files.slice(half)))];
+}
+
+/** A file that cannot be read has no `filename`, one that cannot be parsed no `code`. */
+function readDiagnostic({ filename, labels, code, severity, message }) {
+  return {
+    file: (filename ?? '').replace(/^\.\//, ''),
+    line: labels?.[0]?.span?.line ?? 1,
+    rule: code?.replace(/^(.+)\((.+)\)$/, '$1/$2') ?? 'syntax',
+    severity: severity === 'error' ? 'error' : 'warning',
+    message: message ?? '',
+  };
+}
+
 /**
  * Files are named one by one and ignore files are off: a student's own configuration, or an ignore file, must not hide findings.
  */
 async function lintJavaScript(config) {
+  // The exercise's configuration is tried on a file of ours: what fails after that is due to the student's files.
+  const { diagnostics, problem } = await runOxlint(config, [import.meta.filename]);
+  if (diagnostics === null) throw new Error(problem);
   const files = studentFiles(new Set(['.js', '.mjs', '.cjs', '.jsx', '.ts', '.mts', '.cts', '.tsx']));
-  if (files.length === 0) return [];
-  const oxlint = new URL('node_modules/oxlint/bin/oxlint', import.meta.url).pathname;
-  const flags = ['-c', config, '--format=json', '--disable-nested-config', '--no-ignore', '--threads=1'];
-  const output = await new Promise((resolve, reject) => {
-    const argv = [oxlint, ...flags, ...files.map((file) => `./${file}`)];
-    execFile(process.execPath, argv, { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
-      // Exit code 1 also means findings; a JSON object is what tells them from a wrong configuration.
-      if (stdout.trimStart().startsWith('{')) resolve(stdout);
-      else reject(new Error(stdout + stderr || error?.message));
-    });
-  });
-  return JSON.parse(output).diagnostics.map(({ filename, labels, code, severity, message }) => ({
-    file: filename.replace(/^\.\//, ''),
-    line: labels[0]?.span.line ?? 1,
-    rule: code?.replace(/^(.+)\((.+)\)$/, '$1/$2') ?? 'syntax',
-    severity: severity === 'error' ? 'error' : 'warning',
-    message,
-  }));
+  const readable = files.filter((file) => isUtf8(readFileSync(file)));
+  const findings = files.filter((file) => !readable.includes(file)).map(notUtf8);
+  for (const group of groups(readable)) findings.push(...(await diagnose(config, group)));
+  return findings;
+}
+
+/** A fresh instance: one that has crashed is left with what the crash put on its stack. */
+function openRuff(config) {
+  const require = createRequire(import.meta.url);
+  const path = require.resolve('@astral-sh/ruff-wasm-nodejs');
+  delete require.cache[path];
+  const ruff = require(path);
+  return new ruff.Workspace(config, ruff.PositionEncoding.Utf32);
 }
 
 /** Ruff knows no severities: what the configuration selects is an error. */
-async function lintPython(config) {
-  const { default: ruff } = await import('@astral-sh/ruff-wasm-nodejs');
-  const workspace = new ruff.Workspace(JSON.parse(readFileSync(config, 'utf8')), ruff.PositionEncoding.Utf32);
-  return studentFiles(new Set(['.py'])).flatMap((file) =>
-    workspace.check(readFileSync(file, 'utf8')).map(({ code, message, start_location: start }) => ({
-      file,
-      line: start.row,
-      rule: code ?? 'syntax',
-      severity: 'error',
-      message,
-    })),
-  );
+function lintPython(configPath) {
+  // V8's optimising compiler takes 120 to 250 MB and most of the time for code that runs once: over the limit of many an exercise.
+  setFlagsFromString('--no-wasm-tier-up');
+  setFlagsFromString('--no-wasm-dynamic-tiering');
+  const config = JSON.parse(readFileSync(configPath, 'utf8'));
+  let workspace = openRuff(config);
+  return studentFiles(new Set(['.py'])).flatMap((file) => {
+    const source = readFileSync(file, 'utf8');
+    try {
+      return workspace.check(source).map(({ code, message, start_location: start }) => ({
+        file,
+        line: start.row,
+        rule: code ?? 'syntax',
+        severity: 'error',
+        message,
+      }));
+    } catch {
+      workspace = openRuff(config);
+      return [notLintable(file)];
+    }
+  });
+}
+
+/**
+ * Cut, and without control characters, whose escapes in JSON are so long that 200 findings could outgrow the report's limit of 1 MiB.
+ */
+function clean(text, maxLength) {
+  return text
+    .slice(0, maxLength)
+    .replaceAll(/(?![\t\n])\p{Cc}/gu, '\uFFFD')
+    .toWellFormed();
 }
 
 const [language, config] = process.argv.slice(2);
-const findings = language === 'javascript' ? await lintJavaScript(config) : await lintPython(config);
-const sorted = findings
-  .map((finding) => ({ ...finding, message: finding.message.slice(0, maxMessageLength) }))
-  .toSorted((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1));
-for (const { file, line, rule, severity, message } of sorted) console.log(`${file}:${line} ${severity} ${rule} ${message}`);
-writeFileSync(reportDescriptor, JSON.stringify(sorted.slice(0, maxFindings)));
+const all = language === 'javascript' ? await lintJavaScript(config) : lintPython(config);
+const findings = all
+  .toSorted((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1))
+  .slice(0, maxFindings)
+  .map((finding) => ({
+    ...finding,
+    file: clean(finding.file, maxFileLength),
+    message: clean(finding.message, maxMessageLength),
+  }));
+// Before the readable list, which may reach the limit of output.
+writeFileSync(reportDescriptor, JSON.stringify(findings));
+for (const { file, line, rule, severity, message } of findings) console.log(`${file}:${line} ${severity} ${rule} ${message}`);

@@ -29,7 +29,7 @@ export interface JudgingDependencies {
 const heartbeatIntervalMs = 2_000;
 
 /** The whole of a judging; runs have limits of their own, this bounds fetching and starting too. */
-const judgingTimeoutMs = 15 * 60_000;
+export const judgingTimeoutMs = 15 * 60_000;
 
 export function createJudgingActivities(dependencies: JudgingDependencies) {
   const { orm, sandbox, blobs } = dependencies;

@@ -17,19 +17,25 @@ interface TestSuite {
   readonly count: number;
 }
 
-/** How a revision of kind `project` is checked; limits in milliseconds and bytes, as `sandbox/sandbox.ts` takes them. */
+/** Limits of one run in the sandbox (one process and all that it starts). */
+export interface RunLimits {
+  readonly cpuTimeMs: number;
+  readonly wallTimeMs: number;
+  readonly memoryBytes: number;
+  readonly processes: number;
+  /** Of stdout and stderr each; the report has a cap of its own, `maxReportBytes` of `sandbox/sandbox.ts`. */
+  readonly outputBytes: number;
+  /** Total of what may be written below /tmp. */
+  readonly diskBytes: number;
+}
+
+/** How a revision of kind `project` is checked. */
 export interface ProjectChecks {
   readonly tests: { readonly visible: TestSuite; readonly hidden: TestSuite };
   /** Path of the linter's configuration inside the work folder. */
   readonly lintConfig: string;
-  readonly limits: {
-    readonly cpuTimeMs: number;
-    readonly wallTimeMs: number;
-    readonly memoryBytes: number;
-    readonly processes: number;
-    readonly outputBytes: number;
-    readonly diskBytes: number;
-  };
+  /** Of each run: lint, visible tests, hidden tests. */
+  readonly limits: RunLimits;
 }
 
 /** All that judging a submission of a `project` revision takes. */

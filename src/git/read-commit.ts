@@ -1,5 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { findPathProblem, foldersAbove } from '../domain/file-paths.ts';
 import { git, GitError } from './git.ts';
 
 /** A regular file of a commit. */
@@ -11,11 +12,16 @@ export interface CommitFile {
 /** Bounds of what is taken from a commit: a project exercise is small, whatever a repository holds. */
 const commitLimits = {
   files: 2_000,
+  // Of long paths, each file could bring hundreds, which a sandbox would have to make.
+  folders: 2_000,
   totalBytes: 16 * 1024 * 1024,
   // Trees that hold one tree many times make a tiny commit of billions of files.
   listingBytes: 8 * 1024 * 1024,
   fetchTimeoutMs: 60_000,
 } as const;
+
+/** Names of the throw-away repositories in the scratch folder start so. */
+const fetchPrefix = 'fetch-';
 
 /** What is wrong with the student's commit itself, in words for the student. */
 export class SourceProblem extends Error {
@@ -31,7 +37,7 @@ export class SourceProblem extends Error {
  *
  * @param input.url an http(s) address of a repository that lets the commit be fetched by its id.
  * @param input.token sent as the password of HTTP Basic authentication.
- * @throws SourceProblem where the commit is larger than `commitLimits`.
+ * @throws SourceProblem where the commit is larger than `commitLimits`, or has a path that no sandbox takes.
  * @throws GitError where fetching fails: the server is down, or the commit is not there.
  */
 export async function readCommit(input: {
@@ -41,7 +47,7 @@ export async function readCommit(input: {
   scratchFolder: string;
   signal: AbortSignal;
 }): Promise<CommitFile[]> {
-  const folder = await mkdtemp(join(input.scratchFolder, 'fetch-'));
+  const folder = await mkdtemp(join(input.scratchFolder, fetchPrefix));
   try {
     await git(folder, ['init', '--quiet', '--bare', '.']);
     const authorization = `Authorization: Basic ${Buffer.from(`judge:${input.token}`).toString('base64')}`;
@@ -55,6 +61,32 @@ export async function readCommit(input: {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** How much of a path a message quotes. */
+const maxQuotedLength = 200;
+
+/** On one line, and cut: a path may hold line ends and be very long. */
+function quoted(path: string): string {
+  return JSON.stringify(path.length > maxQuotedLength ? `${path.slice(0, maxQuotedLength)}…`.toWellFormed() : path);
+}
+
+/**
+ * Removes the throw-away repositories of `readCommit` that a dead process left: those that nobody has touched since `before`, which
+ * must be longer ago than a fetch may take. Returns how many.
+ */
+export async function removeStaleFetches(scratchFolder: string, before: Date): Promise<number> {
+  let removed = 0;
+  for (const name of await readdir(scratchFolder)) {
+    if (!name.startsWith(fetchPrefix)) continue;
+    const folder = join(scratchFolder, name);
+    // Gone where its own process, or another worker on the same folder, was faster.
+    const stats = await stat(folder).catch(() => null);
+    if (stats === null || stats.mtime >= before) continue;
+    await rm(folder, { recursive: true, force: true });
+    removed += 1;
+  }
+  return removed;
 }
 
 /** GIT_CONFIG_PARAMETERS quotes like a shell: each setting is `'key'='value'`. */
@@ -74,6 +106,13 @@ async function readTree(folder: string, commit: string, signal: AbortSignal): Pr
   const entries = parseListing(listing);
   const totalBytes = entries.reduce((sum, entry) => sum + entry.size, 0);
   if (entries.length > commitLimits.files) throw tooManyFiles;
+  if (new Set(entries.flatMap((entry) => foldersAbove(entry.path))).size > commitLimits.folders) {
+    throw new SourceProblem(`The commit has more than ${commitLimits.folders} folders.`);
+  }
+  const refused = findPathProblem(entries.map((entry) => entry.path));
+  if (refused !== null) {
+    throw new SourceProblem(`The commit has a file that cannot be checked: its path ${quoted(refused.path)} ${refused.problem}.`);
+  }
   if (totalBytes > commitLimits.totalBytes) {
     throw new SourceProblem(`The commit's files are larger than ${commitLimits.totalBytes / 1024 / 1024} MiB together.`);
   }

@@ -1,7 +1,9 @@
 import { randomInt } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { z } from 'zod';
+import { findPathProblem, foldersAbove } from '../domain/file-paths.ts';
 import {
+  filesOf,
   maxReportBytes,
   type RunOptions,
   type RunRequest,
@@ -23,9 +25,6 @@ const startTimeoutMs = 30_000;
 const resultSlackMs = 15_000;
 /** Output twice and the report, as base64 in JSON, with room to spare; more is no answer of our agent. */
 const maxFrameBytes = 64 * 1024 * 1024;
-const maxPathBytes = 1000;
-/** NAME_MAX of Linux. */
-const maxNameBytes = 255;
 
 const Base64 = z.string().transform((text) => Buffer.from(text, 'base64'));
 
@@ -67,37 +66,26 @@ function takeUid(): number {
   return firstUid + nextUidOffset;
 }
 
-function foldersOf(files: readonly SandboxFile[]): ReadonlySet<string> {
-  const folders = new Set<string>();
-  for (const { path } of files) {
-    for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) folders.add(path.slice(0, end));
-  }
-  return folders;
-}
-
 /**
  * Refuses files that could land outside the work folder, or that cannot be written there side by side.
  *
- * @throws SandboxError, not transient: whoever collects files filters them before.
+ * @throws SandboxError, not transient: whoever collects files filters them before, by the same rule.
  */
-export function checkFiles(files: readonly SandboxFile[]): void {
-  const taken = new Set(foldersOf(files));
-  for (const { path } of files) {
-    const isSafe = path.split('/').every((name) => !['', '.', '..'].includes(name) && Buffer.byteLength(name) <= maxNameBytes);
-    if (!isSafe || path.includes('\0') || Buffer.byteLength(path) > maxPathBytes || taken.has(path)) {
-      throw new SandboxError(`the file path ${JSON.stringify(path)} is refused`, { transient: false });
-    }
-    taken.add(path);
-  }
+export function checkFiles(job: SandboxJob): void {
+  const refused = findPathProblem(filesOf(job).map(({ path }) => path));
+  if (refused === null) return;
+  throw new SandboxError(`the file path ${JSON.stringify(refused.path)} ${refused.problem}`, { transient: false });
 }
 
 /** What the work folder takes on a memory file system: whole pages, and one name per file and folder. */
-export function workFolderNeeds(files: readonly SandboxFile[]): { readonly bytes: number; readonly names: number } {
+export function workFolderNeeds(job: SandboxJob): { readonly bytes: number; readonly names: number } {
   const pageBytes = 4096;
+  const files = filesOf(job);
+  const folders = new Set(files.flatMap(({ path }) => foldersAbove(path)));
   let bytes = 0;
   for (const { content } of files) bytes += Math.ceil(content.length / pageBytes) * pageBytes;
   // The root, the work folder, and some for the kernel's own accounting.
-  return { bytes: bytes + 256 * pageBytes, names: files.length + foldersOf(files).size + 16 };
+  return { bytes: bytes + 256 * pageBytes, names: files.length + folders.size + 16 };
 }
 
 /** Rejects with the signal's reason when it is aborted; never unhandled, as often nobody waits at that moment. */
@@ -176,8 +164,14 @@ class Answers {
   }
 }
 
+function sendFiles(input: NodeJS.WritableStream, files: readonly SandboxFile[]): void {
+  for (const { path, content } of files) input.write(encodeFrame({ type: 'file', path, content: content.toString('base64') }));
+}
+
+/** The run's own files are sent now and not before: what the agent does not have, no earlier run can steal. */
 async function makeRun(input: NodeJS.WritableStream, answers: Answers, run: RunRequest, options: RunOptions): Promise<RunResult> {
   const { argv, limits } = run;
+  sendFiles(input, run.files ?? []);
   input.write(encodeFrame({ type: 'run', argv, uid: takeUid(), limits, reportBytes: maxReportBytes }));
   await answers.next('started', startTimeoutMs);
   options.onRunStart?.(run.name);
@@ -197,8 +191,7 @@ export async function runJob(connection: AgentConnection, job: SandboxJob, optio
   // A sandbox that ends also ends its output, which is where that is noticed.
   input.on('error', () => undefined);
   await answers.next('ready', startTimeoutMs);
-  for (const { path, content } of job.files)
-    input.write(encodeFrame({ type: 'file', path, content: content.toString('base64') }));
+  sendFiles(input, job.files);
   const results: RunResult[] = [];
   for (const run of job.runs) results.push(await makeRun(input, answers, run, options));
   return results;

@@ -6,9 +6,10 @@ import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { RunLimits } from '../domain/exercises.ts';
 import { checkFiles, runJob, workFolderNeeds } from './agent-client.ts';
 import { runnerFolder } from './languages.ts';
-import { type RunLimits, type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
+import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
 import { seccompFilter } from './seccomp-filter.ts';
 import { readToolchain } from './toolchain.ts';
 
@@ -60,8 +61,8 @@ function memoryFolder(path: string, bytes: number, mode: string): readonly strin
 /** The descriptor from which bubblewrap reads the seccomp filter. */
 const filterDescriptor = 3;
 
-function bwrapArguments(toolchainFolder: string, { files, runs }: SandboxJob): readonly string[] {
-  const diskBytes = Math.max(...runs.map((run) => run.limits.diskBytes));
+function bwrapArguments(toolchainFolder: string, job: SandboxJob): readonly string[] {
+  const diskBytes = Math.max(...job.runs.map((run) => run.limits.diskBytes));
   return [
     privileges(),
     ['--die-with-parent', '--new-session', '--hostname', 'box', '--clearenv'],
@@ -74,7 +75,7 @@ function bwrapArguments(toolchainFolder: string, { files, runs }: SandboxJob): r
     ['--proc', '/proc', '--dev', '/dev'],
     memoryFolder('/tmp', diskBytes, '1777'),
     memoryFolder('/dev/shm', 16 * mebibyte, '1777'),
-    memoryFolder('/box', workFolderNeeds(files).bytes, '0755'),
+    memoryFolder('/box', workFolderNeeds(job).bytes, '0755'),
     // They are memory file systems without a size of their own.
     ['--remount-ro', '/dev', '--remount-ro', '/'],
     ['--', `${runnerFolder}/bin/node`, `${runnerFolder}/agent.mjs`],
@@ -129,7 +130,7 @@ export class BubblewrapSandbox implements Sandbox {
   }
 
   async run(job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
-    checkFiles(job.files);
+    checkFiles(job);
     options.signal.throwIfAborted();
     if (job.runs.length === 0) return [];
     const child = spawn('bwrap', bwrapArguments(this.#toolchainFolder, job), {

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
+import type { RunLimits } from '../domain/exercises.ts';
 import { abortOf, type AgentConnection, checkFiles, runJob, workFolderNeeds } from './agent-client.ts';
 import { runnerFolder } from './languages.ts';
-import { type RunLimits, type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
+import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
 
 export type DockerEngine = Docker;
 
@@ -49,9 +50,10 @@ function toSandboxError(error: unknown): SandboxError {
 }
 
 /** Limits hold per run inside; the container's own are those of its largest run, as a wall around all of them. */
-function containerOptions(image: string, { label, files, runs }: SandboxJob): Docker.ContainerCreateOptions {
+function containerOptions(image: string, job: SandboxJob): Docker.ContainerCreateOptions {
+  const { label, runs } = job;
   const largest = (limit: keyof RunLimits): number => Math.max(...runs.map((run) => run.limits[limit]));
-  const work = workFolderNeeds(files);
+  const work = workFolderNeeds(job);
   const agentBytes = agentMemoryBytes + agentMemoryPerOutputByte * largest('outputBytes');
   const memoryBytes = largest('memoryBytes') + work.bytes + agentBytes;
   return {
@@ -134,17 +136,10 @@ export class DockerSandbox implements Sandbox {
   }
 
   async run(job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
-    checkFiles(job.files);
+    checkFiles(job);
     options.signal.throwIfAborted();
     if (job.runs.length === 0) return [];
-    let container: Docker.Container;
-    try {
-      const created = this.#engine.createContainer(containerOptions(this.identity, job));
-      container = await Promise.race([created, abortOf(options.signal)]);
-    } catch (error) {
-      options.signal.throwIfAborted();
-      throw toSandboxError(error);
-    }
+    const container = await this.#create(job, options.signal);
     try {
       return await this.#runIn(container, job, options);
     } finally {
@@ -158,9 +153,24 @@ export class DockerSandbox implements Sandbox {
     try {
       const containers = await this.#engine.listContainers({ all: true, filters: { label: [labels.deadline] } });
       const late = containers.filter((container) => new Date(container.Labels[labels.deadline] ?? '') < now);
-      for (const { Id } of late) await this.#remove(this.#engine.getContainer(Id));
+      // One that cannot be removed must not keep the others.
+      const removals = await Promise.allSettled(late.map(({ Id }) => this.#remove(this.#engine.getContainer(Id))));
+      const failed = removals.find((removal) => removal.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
       return late.length;
     } catch (error) {
+      throw toSandboxError(error);
+    }
+  }
+
+  async #create(job: SandboxJob, signal: AbortSignal): Promise<Docker.Container> {
+    const created = this.#engine.createContainer(containerOptions(this.identity, job));
+    try {
+      return await Promise.race([created, abortOf(signal)]);
+    } catch (error) {
+      // The engine goes on making what nobody waits for any more. Not awaited: it may hang.
+      created.then((container) => this.#remove(container)).catch(() => undefined);
+      signal.throwIfAborted();
       throw toSandboxError(error);
     }
   }

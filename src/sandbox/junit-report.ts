@@ -1,15 +1,23 @@
 import { SaxesParser, type SaxesTagPlain } from 'saxes';
 import type { ReportedTest } from '../domain/check-runs.ts';
 import { MalformedReportError } from './malformed-report.ts';
+import { reportText } from './report-text.ts';
 
 const maxTests = 10_000;
 const maxDepth = 50;
 const maxNameLength = 500;
 const maxMessageLength = 4000;
+/** The largest integer column of PostgreSQL. */
+const maxTimeMs = 2_147_483_647;
 
 type Outcome = ReportedTest['outcome'];
 
-const outcomeElements: Readonly<Record<string, Outcome>> = { failure: 'failed', error: 'failed', skipped: 'skipped' };
+/** A map, as element names are the report's: an object would answer to `constructor`. */
+const outcomeElements: ReadonlyMap<string, Outcome> = new Map([
+  ['failure', 'failed'],
+  ['error', 'failed'],
+  ['skipped', 'skipped'],
+]);
 
 interface OpenTestcase {
   readonly name: string;
@@ -18,6 +26,12 @@ interface OpenTestcase {
   message: string;
   /** Text of the element that gave the outcome; preferred to its attribute, in which line ends are lost. */
   text: string;
+}
+
+/** Milliseconds of a `time` attribute, which is in seconds; whatever is no time is 0. */
+function timeMsOf(seconds: string): number {
+  const timeMs = Math.round(Number(seconds) * 1000);
+  return timeMs > 0 ? Math.min(timeMs, maxTimeMs) : 0;
 }
 
 /** Collects test cases; suites only matter for the names of those that are nested in named ones. */
@@ -33,7 +47,7 @@ class ReportReader {
     if (this.#open.length === 1 && name !== 'testsuites' && name !== 'testsuite') {
       throw new MalformedReportError('the test report is no JUnit XML');
     }
-    const outcome = outcomeElements[name];
+    const outcome = outcomeElements.get(name);
     if (name === 'testsuite') this.#suites.push(attributes['name'] ?? '');
     else if (name === 'testcase') this.#openTestcase(attributes);
     else if (outcome !== undefined && this.#testcase !== null) {
@@ -44,7 +58,7 @@ class ReportReader {
 
   text(text: string): void {
     const element = this.#open.at(-1);
-    if (this.#testcase === null || element === undefined || outcomeElements[element] === undefined) return;
+    if (this.#testcase === null || element === undefined || !outcomeElements.has(element)) return;
     this.#testcase.text += text.slice(0, maxMessageLength - this.#testcase.text.length);
   }
 
@@ -53,20 +67,17 @@ class ReportReader {
     if (name === 'testsuite') this.#suites.pop();
     if (name !== 'testcase' || this.#testcase === null) return;
     const { text, message, ...test } = this.#testcase;
-    this.tests.push({ ...test, message: (text.trim() || message).slice(0, maxMessageLength) });
+    this.tests.push({ ...test, message: reportText(text.trim() || message, maxMessageLength) });
     this.#testcase = null;
   }
 
   #openTestcase(attributes: Readonly<Record<string, string>>): void {
     if (this.#testcase !== null) throw new MalformedReportError('the test report has a test case within a test case');
     if (this.tests.length === maxTests) throw new MalformedReportError(`the test report has more than ${maxTests} test cases`);
-    const seconds = Number(attributes['time'] ?? 0);
+    const nameParts = [...this.#suites, attributes['name'] ?? ''].filter((part) => part !== '');
     this.#testcase = {
-      name: [...this.#suites, attributes['name'] ?? '']
-        .filter((part) => part !== '')
-        .join(' > ')
-        .slice(0, maxNameLength),
-      timeMs: Number.isFinite(seconds) && seconds > 0 ? Math.round(seconds * 1000) : 0,
+      name: reportText(nameParts.join(' > '), maxNameLength),
+      timeMs: timeMsOf(attributes['time'] ?? '0'),
       outcome: 'passed',
       message: '',
       text: '',

@@ -1,21 +1,25 @@
 import { z } from 'zod';
 import type { LintFinding } from '../domain/check-runs.ts';
 import { MalformedReportError } from './malformed-report.ts';
+import { reportText } from './report-text.ts';
 
 const maxFindings = 200;
 
+const text = (maxLength: number) => z.string().transform((value) => reportText(value, maxLength));
+
 const LintReport = z.array(
   z.object({
-    file: z.string().max(1000),
+    file: text(1000),
     line: z.number().int().min(0),
-    rule: z.string().max(200),
+    rule: text(200),
     severity: z.enum(['error', 'warning']),
-    message: z.string().max(1000),
+    message: text(1000),
   }),
 );
 
 /**
- * Reads what `runner/lint.mjs` wrote to descriptor 3; no more than 200 findings, the first ones.
+ * Reads what `runner/lint.mjs` wrote to descriptor 3; no more than 200 findings, the first ones. Texts are cut and cleaned for the
+ * database: they quote the student's source.
  *
  * @throws MalformedReportError where it is no such report.
  */

@@ -1,5 +1,6 @@
 import { checkRunVerdict, type LintFinding, type ReportedTest, type TestRun, type Verdict } from '../domain/check-runs.ts';
-import type { ProjectRevision } from '../domain/exercises.ts';
+import type { FileRole, ProjectRevision } from '../domain/exercises.ts';
+import { foldersAbove } from '../domain/file-paths.ts';
 import { parseJunitReport } from './junit-report.ts';
 import { languages } from './languages.ts';
 import { parseLintReport } from './lint-report.ts';
@@ -12,22 +13,44 @@ type Suite = (typeof suites)[number];
 /** Folders that are the exercise's alone: whatever a submission has there is left out. */
 const ownFolders = /^(?:test|tests|\.atelier|\.git)(?:\/|$)/;
 
-/** The submission's files, with the exercise's own tests and configuration in place of whatever came at their paths. */
-export function projectFiles(revision: ProjectRevision, submitted: readonly SandboxFile[]): SandboxFile[] {
-  const own = revision.files
-    .filter((file) => file.role === 'visible-test' || file.role === 'hidden-test' || file.role === 'configuration')
+function ownFiles(revision: ProjectRevision, roles: readonly FileRole[]): SandboxFile[] {
+  return revision.files
+    .filter((file) => roles.includes(file.role))
     .map((file) => ({ path: file.path, content: Buffer.from(file.content) }));
-  const ownPaths = new Set(own.map((file) => file.path));
-  return [...submitted.filter((file) => !ownFolders.test(file.path) && !ownPaths.has(file.path)), ...own];
 }
 
-/** Lint, then the visible and the hidden tests, each a run of its own: a report holds one suite. */
+/**
+ * The submission's files, with the exercise's own tests and configuration in place of whatever came at their paths, also of a file
+ * where the exercise has a folder and the other way round. Hidden tests are not among them: `projectRuns` hands them to their run.
+ */
+export function projectFiles(revision: ProjectRevision, submitted: readonly SandboxFile[]): SandboxFile[] {
+  const own = ownFiles(revision, ['visible-test', 'configuration']);
+  const ownPaths = new Set([...own, ...ownFiles(revision, ['hidden-test'])].map((file) => file.path));
+  const foldersOfOwn = new Set([...ownPaths].flatMap(foldersAbove));
+  const isInTheWay = (path: string) =>
+    ownFolders.test(path) || foldersOfOwn.has(path) || [path, ...foldersAbove(path)].some((part) => ownPaths.has(part));
+  return [...submitted.filter((file) => !isInTheWay(file.path)), ...own];
+}
+
+/**
+ * Lint, then the visible and the hidden tests, each a run of its own: a report holds one suite.
+ *
+ * The files of hidden tests come with the last run, so nothing that lint or the visible tests execute can read them. What remains:
+ * in the hidden run itself the student's code shares a process and a folder with them and can read them. Nothing of that run gets
+ * out to the student, though: names and messages of hidden tests are not shown, logs neither.
+ */
 export function projectRuns(revision: ProjectRevision): RunRequest[] {
   const { checks } = revision;
   const { lint, test } = languages[revision.language];
   return [
     { name: 'lint', argv: lint(checks.lintConfig), limits: checks.limits },
-    ...suites.map((suite) => ({ name: testRunName(suite), argv: test(checks.tests[suite].files), limits: checks.limits })),
+    { name: testRunName('visible'), argv: test(checks.tests.visible.files), limits: checks.limits },
+    {
+      name: testRunName('hidden'),
+      argv: test(checks.tests.hidden.files),
+      limits: checks.limits,
+      files: ownFiles(revision, ['hidden-test']),
+    },
   ];
 }
 

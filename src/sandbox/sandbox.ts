@@ -1,21 +1,10 @@
 import type { RunStatus } from '../domain/check-runs.ts';
+import type { RunLimits } from '../domain/exercises.ts';
 
 /** A regular file for the sandbox; `path` is relative to the work folder, with `/`, without `.` or `..` segments. */
 export interface SandboxFile {
   readonly path: string;
   readonly content: Buffer;
-}
-
-/** Limits of one run (one process and all that it starts). */
-export interface RunLimits {
-  readonly cpuTimeMs: number;
-  readonly wallTimeMs: number;
-  readonly memoryBytes: number;
-  readonly processes: number;
-  /** Of stdout and stderr each; the report has its own cap, `maxReportBytes`. */
-  readonly outputBytes: number;
-  /** Total of what may be written below /tmp. */
-  readonly diskBytes: number;
 }
 
 /** The report channel (descriptor 3 of a run) is cut off here; a cut report counts as none. */
@@ -27,14 +16,25 @@ export interface RunRequest {
   /** Started without a shell in the work folder; the first element is looked up on the sandbox's PATH. */
   readonly argv: readonly string[];
   readonly limits: RunLimits;
+  /**
+   * Sent to the sandbox just before this run, so that no earlier run can read them, wherever it looks. They stay for later runs.
+   * Default: none.
+   */
+  readonly files?: readonly SandboxFile[];
 }
 
 /** One judging: its files go into one fresh sandbox, its runs are made there one after the other, then the sandbox is destroyed. */
 export interface SandboxJob {
   /** Marks containers and folders, so that a reaper can tell whose they are and since when they are late. */
   readonly label: { readonly submissionId: string; readonly attempt: number; readonly deadline: Date };
+  /** There from the first run on. */
   readonly files: readonly SandboxFile[];
   readonly runs: readonly RunRequest[];
+}
+
+/** All files that come into the sandbox of a job, sooner or later. */
+export function filesOf({ files, runs }: SandboxJob): readonly SandboxFile[] {
+  return [...files, ...runs.flatMap((run) => run.files ?? [])];
 }
 
 /** What the sandbox saw of one run. A program that crashes, loops or floods its output has a result; it is not an error. */

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 
 /** Content-addressed store of logs: gzip files named by the SHA-256 of what they hold. */
 export interface BlobStore {
-  /** Stores bytes and returns their key. Storing the same bytes again is free. */
+  /** Stores bytes and returns their key. Bytes that are there already cost a hash and a look, no write. */
   put(content: Buffer): Promise<string>;
   /** @throws Error with code ENOENT for an unknown key. */
   get(key: string): Promise<Buffer>;
@@ -22,6 +22,8 @@ export function createBlobStore(folder: string): BlobStore {
     async put(content) {
       const key = createHash('sha256').update(content).digest('hex');
       const path = pathOf(key);
+      // A blob is moved into place when it is whole, so one that is there is good.
+      if (await exists(path)) return key;
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       const partial = `${path}.${process.pid}.${performance.now()}`;
       await writeFile(partial, await promisify(gzip)(content));
@@ -33,3 +35,9 @@ export function createBlobStore(folder: string): BlobStore {
     },
   };
 }
+
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

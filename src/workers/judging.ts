@@ -1,9 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createJudgingActivities } from '../activities/judging.ts';
+import { createJudgingActivities, judgingTimeoutMs } from '../activities/judging.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
+import { removeStaleFetches } from '../git/read-commit.ts';
 import { createLogger } from '../logger.ts';
 import { openSandbox } from '../sandbox/choose.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
@@ -12,6 +13,7 @@ import { createTemporalClient } from '../temporal/client.ts';
 import { createSubmissionWorkflows } from '../temporal/submissions.ts';
 import { taskQueues } from '../workflows/contract.ts';
 import { runWorker } from './create-worker.ts';
+import { repeatUntilStopped } from './repeat.ts';
 
 /** The judging worker: the only process that runs untrusted code, and so the only one that may reach the Docker engine. */
 const config = readConfig(process.env);
@@ -19,6 +21,9 @@ const logger = createLogger('judging-worker', config.LOG_LEVEL);
 
 /** How often a machine without a sandbox is looked at again. */
 const sandboxRetryMs = 15_000;
+
+/** How often leftovers of dead workers are looked for. */
+const reapIntervalMs = 60_000;
 
 /** Waits for a sandbox: until there is one, this worker takes no job, and submissions wait in QUEUED. */
 async function waitForSandbox(): Promise<Sandbox> {
@@ -33,7 +38,19 @@ async function waitForSandbox(): Promise<Sandbox> {
 const sandbox = await waitForSandbox();
 const scratchFolder = join(config.ATELIER_DATA, 'scratch');
 await mkdir(scratchFolder, { recursive: true, mode: 0o700 });
-logger.info({ removed: await sandbox.reap(new Date()) }, 'removed what a dead worker left');
+
+/** What other workers left, too: the deadline and the age say that nobody works with it any more. */
+async function reap(): Promise<void> {
+  const now = new Date();
+  const fetches = await removeStaleFetches(scratchFolder, new Date(now.getTime() - judgingTimeoutMs));
+  const sandboxes = await sandbox.reap(now);
+  if (sandboxes + fetches > 0) logger.info({ sandboxes, fetches }, 'removed what a dead worker left');
+}
+
+const stopReaping = repeatUntilStopped(reap, {
+  intervalMs: reapIntervalMs,
+  onError: (error) => logger.error({ err: error }, 'could not remove what dead workers left; trying again'),
+});
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
 const workflows = createSubmissionWorkflows(client);
@@ -54,6 +71,7 @@ await runWorker(
     }),
   },
   async () => {
+    stopReaping();
     await client.connection.close();
     await orm.close();
   },

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ class FakeSandbox implements Sandbox {
   readonly kind = 'docker';
   readonly identity = 'fake';
   readonly jobs: SandboxJob[] = [];
-  answer: () => Partial<RunResult> = () => ({});
+  answer: (name: string) => Partial<RunResult> = () => ({});
 
   async run(job: SandboxJob): Promise<readonly RunResult[]> {
     this.jobs.push(job);
@@ -43,7 +43,7 @@ class FakeSandbox implements Sandbox {
       stdout: Buffer.from(`output of ${name}`),
       stderr: Buffer.alloc(0),
       report: reports[name] ?? null,
-      ...this.answer(),
+      ...this.answer(name),
     }));
   }
 
@@ -135,10 +135,34 @@ describe('judgeSubmission', () => {
     const { submissionId } = await submitStarter();
     await judge(submissionId);
     const paths = sandbox.jobs[0]?.files.map((file) => file.path) ?? [];
-    expect(paths).toEqual(expect.arrayContaining(['src/board.js', 'test/board-rules.test.js', '.atelier/oxlintrc.json']));
+    expect(paths).toEqual(expect.arrayContaining(['src/board.js', 'test/board.test.js', '.atelier/oxlintrc.json']));
+    // Hidden tests come with their own run and no earlier.
+    expect(paths).not.toContain('test/board-rules.test.js');
+    expect(sandbox.jobs[0]?.runs.map(({ name, files }) => [name, files?.map((file) => file.path) ?? []])).toEqual([
+      ['lint', []],
+      ['visible-tests', []],
+      ['hidden-tests', ['test/board-rules.test.js']],
+    ]);
     const { runs } = await database.orm.em.fork().findOneOrFail(CheckRun, { submission: submissionId });
     const log = await createBlobStore(join(folder, 'blobs')).get(runs[0]?.stdoutKey ?? '');
     expect(log.toString()).toBe('output of lint');
+  });
+
+  it('stores a verdict whatever the student’s code and reports hold', async () => {
+    const { submissionId } = await submitStarter();
+    const finding = { file: 'a\0.js', line: 1, rule: 'syntax', severity: 'error', message: '\0 \uD83D!' };
+    const testcase = `<testcase name="${'n'.repeat(499)}😀" time="1e300"><failure>${'m'.repeat(3999)}😀</failure></testcase>`;
+    sandbox.answer = (name) => ({
+      report: name === 'lint' ? JSON.stringify([finding]) : `<testsuites>${testcase}</testsuites>`,
+    });
+    expect(await judge(submissionId)).toMatchObject({ status: 'judged', verdict: 'wrong-answer' });
+    const em = database.orm.em.fork();
+    const [checkRun] = await em.find(CheckRun, { submission: submissionId }, { populate: ['testCaseResults'] });
+    expect(checkRun?.lintFindings).toEqual([{ ...finding, file: 'a\uFFFD.js', message: '\uFFFD \uFFFD!' }]);
+    expect(checkRun?.testCaseResults.getItems()).toMatchObject([
+      { name: 'n'.repeat(499), message: 'm'.repeat(3999), timeMs: 2_147_483_647 },
+      { suite: 'hidden' },
+    ]);
   });
 
   it('says that the source is unavailable where the commit is not there', async () => {
@@ -172,6 +196,20 @@ describe('judgeSubmission', () => {
     };
     const failure: unknown = await judge(submissionId).catch((error: unknown) => error);
     expect((failure as Error).message).toHaveLength(1_000);
+  });
+});
+
+describe('the store of logs', () => {
+  it('writes what it has not, and nothing twice', async () => {
+    const blobs = createBlobStore(join(folder, 'once'));
+    const key = await blobs.put(Buffer.from('a log'));
+    const path = join(folder, 'once', key.slice(0, 2), `${key}.gz`);
+    const first = await stat(path);
+    expect(await blobs.put(Buffer.from('a log'))).toBe(key);
+    // A file moved into its place would be another one.
+    expect((await stat(path)).ino).toBe(first.ino);
+    expect(await readdir(join(folder, 'once', key.slice(0, 2)))).toHaveLength(1);
+    expect((await blobs.get(key)).toString()).toBe('a log');
   });
 });
 

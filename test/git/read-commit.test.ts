@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../src/database/columns.ts';
 import { git, GitError } from '../../src/git/git.ts';
-import { type CommitFile, isMissingCommit, readCommit, SourceProblem } from '../../src/git/read-commit.ts';
+import { type CommitFile, isMissingCommit, readCommit, removeStaleFetches, SourceProblem } from '../../src/git/read-commit.ts';
 import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
 import { waitFor } from '../support/wait.ts';
 import { commandLines } from './processes.ts';
@@ -137,12 +138,65 @@ describe('readCommit', () => {
     await expectNothingLeft();
   });
 
+  it('refuses files in more than 2,000 folders', async () => {
+    const deep = (index: number) => `${index}/${'d/'.repeat(199)}file`;
+    const files = Array.from({ length: 11 }, (_, index) => ({ mode: '100644', path: deep(index), content: 'x' }) as const);
+    expect(await read(await commitOf(...files.slice(1)))).toHaveLength(10);
+    const failure = await failureOf(read(await commitOf(...files)));
+    expect(failure).toBeInstanceOf(SourceProblem);
+    expect(failure).toHaveProperty('message', 'The commit has more than 2000 folders.');
+  });
+
   it('refuses a file name that is not UTF-8', async () => {
     const path = repositories.pathOf(id);
     const blob = (await git(path, ['hash-object', '-w', '--stdin'], { input: 'x' })).toString('utf8').trim();
     const input = Buffer.concat([Buffer.from(`100644 blob ${blob}\t`), Buffer.from([0xe9, 0x0a])]);
     const tree = (await git(path, ['mktree'], { input })).toString('utf8').trim();
     expect(await failureOf(read(await commitTree(tree)))).toBeInstanceOf(SourceProblem);
+  });
+
+  describe('refuses a path that no sandbox takes, and says so', () => {
+    /** A tree of one file at this path, made without the checks of `fast-import`. */
+    async function treeOf(...names: string[]): Promise<string> {
+      const path = repositories.pathOf(id);
+      let entry = `100644 blob ${await blobOf('x')}`;
+      for (const name of names.toReversed()) {
+        const tree = (await git(path, ['mktree', '-z'], { input: `${entry}\t${name}\0` })).toString('utf8').trim();
+        entry = `040000 tree ${tree}`;
+      }
+      return entry.slice('040000 tree '.length);
+    }
+    const blobOf = async (content: string) =>
+      (await git(repositories.pathOf(id), ['hash-object', '-w', '--stdin'], { input: content })).toString('utf8').trim();
+
+    it.each([
+      ['a long name', ['src', 'n'.repeat(256)], 'has a name of more than 255 bytes'],
+      ['a long name in bytes', ['ü'.repeat(128)], 'has a name of more than 255 bytes'],
+      ['a long path', [...Array.from({ length: 5 }, () => 'n'.repeat(200)), 'end'], 'is longer than 1000 bytes'],
+      ['..', ['..', 'passwd'], 'has a part that is . or ..'],
+      ['.', ['src', '.', 'a'], 'has a part that is . or ..'],
+    ])('%s', async (_, names, problem) => {
+      const failure = await failureOf(read(await commitTree(await treeOf(...names))));
+      expect(failure).toBeInstanceOf(SourceProblem);
+      expect(failure).toHaveProperty('message', expect.stringMatching(new RegExp(`^The commit has a file .* ${problem}\\.$`)));
+      expect((failure as Error).message.length).toBeLessThan(400);
+      await expectNothingLeft();
+    });
+
+    it('a file and a folder of one name', async () => {
+      const entries = `100644 blob ${await blobOf('x')}\ta\n040000 tree ${await treeOf('b')}\ta\n`;
+      const tree = (await git(repositories.pathOf(id), ['mktree'], { input: entries })).toString('utf8').trim();
+      const failure = await failureOf(read(await commitTree(tree)));
+      expect(failure).toBeInstanceOf(SourceProblem);
+      expect(failure).toHaveProperty('message', expect.stringContaining('"a" is a file and a folder at once'));
+    });
+
+    it('but takes the longest, and odd characters', async () => {
+      for (const names of [['n'.repeat(255)], Array.from({ length: 5 }, () => 'n'.repeat(199)), ['Icon\r', 'a\nb "c" \\d']]) {
+        const found = await read(await commitTree(await treeOf(...names)));
+        expect(found.map(({ path }) => path)).toEqual([names.join('/')]);
+      }
+    });
   });
 
   it('sends the token as the password of Basic authentication, and shows it in no process list', async () => {
@@ -188,6 +242,22 @@ describe('readCommit', () => {
       (await commandLines()).some((line) => line.includes(silent.origin)) ? null : true,
     );
     await silent.close();
+  });
+});
+
+describe('removeStaleFetches', () => {
+  it('removes the old folders of fetches and nothing else', async () => {
+    const now = Date.now();
+    const old = new Date(now - 20 * 60_000);
+    for (const name of ['fetch-old', 'fetch-young', 'other-old']) {
+      await mkdir(join(folder.path, name, 'objects'), { recursive: true });
+      if (name.endsWith('old')) await utimes(join(folder.path, name), old, old);
+    }
+    const before = new Date(now - 15 * 60_000);
+    expect(await removeStaleFetches(folder.path, before)).toBe(1);
+    expect(await removeStaleFetches(folder.path, before)).toBe(0);
+    expect(await readdir(folder.path)).toEqual(expect.arrayContaining(['fetch-young', 'other-old']));
+    expect(await readdir(folder.path)).not.toContain('fetch-old');
   });
 });
 

@@ -38,6 +38,35 @@ describe('an engine in trouble', () => {
   });
 });
 
+test('a container that is made after the job was aborted is removed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'atelier-engine-'));
+  const socketPath = join(folder, 'engine.sock');
+  const asked = Promise.withResolvers<void>();
+  const removed = Promise.withResolvers<string>();
+  let finishCreating = () => {};
+  const server = createServer({ maxHeaderSize: 65_536 }, ({ method, url }, response) => {
+    if (method === 'DELETE') {
+      response.writeHead(204).end();
+      removed.resolve(url ?? '');
+      return;
+    }
+    finishCreating = () => response.writeHead(201, { 'content-type': 'application/json' }).end('{"Id":"late"}');
+    asked.resolve();
+  }).listen(socketPath);
+  try {
+    const stop = new AbortController();
+    const running = new DockerSandbox(dockerEngine(socketPath), 'sha256:0').run(job, options(stop.signal));
+    await asked.promise;
+    stop.abort(new Error('cancelled by the test'));
+    await expect(running).rejects.toThrow('cancelled by the test');
+    finishCreating();
+    expect(await removed.promise).toContain('/containers/late?');
+  } finally {
+    server.close();
+    await rm(folder, { recursive: true });
+  }
+}, 5_000);
+
 describe('choosing', () => {
   test('none is none', async () => {
     expect(await openSandbox('none', { onMessage: () => undefined })).toEqual({ sandbox: null, probes: [] });

@@ -33,6 +33,31 @@ describe('parseJunitReport', () => {
     expect(only).toMatchObject({ timeMs: 0, name: 'n'.repeat(500), message: 'm'.repeat(4000) });
   });
 
+  test.each([
+    ['1e300', 2_147_483_647],
+    ['2147484', 2_147_483_647],
+    ['Infinity', 2_147_483_647],
+    ['NaN', 0],
+    ['-5', 0],
+    ['', 0],
+    ['soon', 0],
+    ['0.0004', 0],
+    ['1.2346', 1235],
+  ])('time %j is %d ms, which an integer column takes', (time, timeMs) => {
+    expect(parseJunitReport(`<testsuite><testcase name="a" time="${time}"/></testsuite>`)).toMatchObject([{ timeMs }]);
+  });
+
+  test('no half characters, whether written so or made by cutting', () => {
+    const odd = `${'n'.repeat(499)}😀`;
+    const xml = `<testsuite><testcase name="${odd}"><failure>\uD83D.${'m'.repeat(3997)}😀</failure></testcase></testsuite>`;
+    expect(parseJunitReport(xml)).toMatchObject([{ name: 'n'.repeat(499), message: `\uFFFD.${'m'.repeat(3997)}` }]);
+  });
+
+  test('an element named like a property of every object is no outcome', () => {
+    const xml = '<testsuite><testcase name="a"><constructor/><toString>text</toString></testcase></testsuite>';
+    expect(parseJunitReport(xml)).toEqual([{ name: 'a', outcome: 'passed', message: '', timeMs: 0 }]);
+  });
+
   const laughs = Array.from({ length: 9 }, (_, i) => `<!ENTITY l${i + 1} "${`&l${i};`.repeat(10)}">`).join('');
   test.each([
     ['billion laughs', `<!DOCTYPE t [<!ENTITY l0 "ha">${laughs}]><testsuite><testcase name="&l9;"/></testsuite>`],
@@ -47,6 +72,8 @@ describe('parseJunitReport', () => {
     ['text behind', '<testsuite/>forged'],
     ['wrong nesting', '<testsuite><testcase></testsuite></testcase>'],
     ['test case in a test case', '<testsuite><testcase name="a"><testcase name="b"/></testcase></testsuite>'],
+    ['NUL', '<testsuite><testcase name="\0"/></testsuite>'],
+    ['NUL by its number', '<testsuite><testcase name="&#0;"/></testsuite>'],
     ['control character', '<testsuite><testcase name="\u0001"/></testsuite>'],
     ['too deep', `${'<testsuite>'.repeat(60)}${'</testsuite>'.repeat(60)}`],
     ['too many tests', `<testsuite>${'<testcase name="a"/>'.repeat(10_001)}</testsuite>`],

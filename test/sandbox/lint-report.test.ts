@@ -14,6 +14,14 @@ describe('parseLintReport', () => {
     expect(parseLintReport(JSON.stringify(Array.from({ length: 1000 }, () => finding)))).toHaveLength(200);
   });
 
+  test('cleans and cuts what a database would refuse, and halves no character', () => {
+    const odd = { file: 'a\0.js', line: 1, rule: '\uDC00', severity: 'error', message: `\0 \uD83D ${'m'.repeat(995)}😀` };
+    expect(parseLintReport(JSON.stringify([odd]))).toEqual([
+      { file: 'a\uFFFD.js', line: 1, rule: '\uFFFD', severity: 'error', message: `\uFFFD \uFFFD ${'m'.repeat(995)}` },
+    ]);
+    expect(parseLintReport(JSON.stringify([{ ...odd, file: 'f'.repeat(2000) }]))[0]?.file).toHaveLength(1000);
+  });
+
   test.each([
     '',
     'null',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import type { RunLimits } from '../../src/domain/exercises.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
-import type { RunLimits, RunOptions, RunRequest, RunResult, Sandbox, SandboxJob } from '../../src/sandbox/sandbox.ts';
+import type { RunOptions, RunRequest, RunResult, Sandbox, SandboxJob } from '../../src/sandbox/sandbox.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -28,10 +29,13 @@ export async function openReal(kind: Sandbox['kind']): Promise<RealSandbox> {
   return { kind, sandbox, reason: probes[0]?.reason ?? '' };
 }
 
-export function jobOf(files: Readonly<Record<string, string>>, runs: readonly RunRequest[]): SandboxJob {
+export function jobOf(files: Readonly<Record<string, string | Buffer>>, runs: readonly RunRequest[]): SandboxJob {
   return {
     label: { submissionId: randomUUID(), attempt: 1, deadline: new Date(Date.now() + 300_000) },
-    files: Object.entries(files).map(([path, content]) => ({ path, content: Buffer.from(content) })),
+    files: Object.entries(files).map(([path, content]) => ({
+      path,
+      content: typeof content === 'string' ? Buffer.from(content) : content,
+    })),
     runs,
   };
 }
@@ -42,7 +46,7 @@ export const options = (signal = AbortSignal.timeout(60_000)): RunOptions => ({ 
 export async function runOne(
   sandbox: Sandbox,
   argv: readonly string[],
-  { files = {}, ...changed }: Partial<RunLimits> & { readonly files?: Readonly<Record<string, string>> } = {},
+  { files = {}, ...changed }: Partial<RunLimits> & { readonly files?: Readonly<Record<string, string | Buffer>> } = {},
 ): Promise<RunResult> {
   const [result] = await sandbox.run(jobOf(files, [{ name: 'only', argv, limits: { ...limits, ...changed } }]), options());
   if (result === undefined) throw new Error('no result');

@@ -6,6 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dockerEngine } from '../../src/sandbox/docker.ts';
 import { parseJunitReport } from '../../src/sandbox/junit-report.ts';
+import { judgeProject, projectFiles, projectRuns } from '../../src/sandbox/project-checks.ts';
 import { languages } from '../../src/sandbox/languages.ts';
 import { parseLintReport } from '../../src/sandbox/lint-report.ts';
 import { maxReportBytes, SandboxError, type Sandbox } from '../../src/sandbox/sandbox.ts';
@@ -134,6 +135,101 @@ describe.each(real)('$kind', ({ kind, sandbox: opened, reason }) => {
         { file: 'src/a.js', line: 3, rule: 'eslint/no-empty', severity: 'warning' },
       ]);
       expect(parseLintReport(py?.report ?? '')).toMatchObject([{ file: 'src/a.py', line: 1, rule: 'F401', severity: 'error' }]);
+    });
+
+    test.each([
+      {
+        language: 'javascript' as const,
+        config: '{"rules":{"no-debugger":"error"}}',
+        files: {
+          'src/good.js': 'debugger;',
+          'src/deep.js': '('.repeat(200_000),
+          'src/latin.js': Buffer.from([0x22, 0xe9, 0x22]),
+        },
+        findings: [
+          { file: 'src/deep.js', rule: 'syntax', severity: 'error' },
+          { file: 'src/good.js', rule: 'eslint/no-debugger', severity: 'error' },
+          { file: 'src/latin.js', rule: 'syntax', severity: 'error', message: 'The file is not UTF-8 text.' },
+        ],
+      },
+      {
+        language: 'python' as const,
+        config: '{"lint":{"select":["F"]}}',
+        files: { 'a_deep.py': `x = 1${'+ 1'.repeat(100_000)}`, 'good.py': 'import os' },
+        findings: [
+          { file: 'a_deep.py', rule: 'syntax', severity: 'error' },
+          { file: 'good.py', rule: 'F401', severity: 'error' },
+        ],
+      },
+    ])('a $language file that crashes the linter is a finding, and hides none of the others', async (odd) => {
+      const files: Readonly<Record<string, string | Buffer>> = { ...odd.files, 'lint.json': odd.config };
+      const result = await runOne(sandbox, languages[odd.language].lint('lint.json'), { files });
+      expect(parseLintReport(result.report ?? '')).toMatchObject(odd.findings);
+    });
+
+    test('linting Python stays well below the memory limit of an exercise', async () => {
+      const source = Array.from(
+        { length: 500 },
+        (_, index) => `def f${index}(a, b):\n    return [a + x for x in b if x > ${index}]\n`,
+      );
+      const files = { 'a.py': source.join('\n'), 'lint.json': '{"lint":{"select":["E","F","B","UP","SIM"]}}' };
+      const result = await runOne(sandbox, languages.python.lint('lint.json'), { files });
+      expect(result).toMatchObject({ status: 'exited', exitCode: 0 });
+      expect(result.memoryPeakBytes).toBeLessThan(160 * 1024 * 1024);
+    });
+
+    test('a wrong configuration of the linter gives no report, whatever the files are', async () => {
+      const files = { 'lint.json': '{"rules":{"no-debugger":3}}', 'src/deep.js': '('.repeat(200_000) };
+      const result = await runOne(sandbox, languages.javascript.lint('lint.json'), { files });
+      expect(result).toMatchObject({ status: 'exited', exitCode: 1, report: null });
+    });
+
+    test('a report of many long findings still fits, and so does its list of files', async () => {
+      const name = (index: number) => `${`${'\u0001'.repeat(200)}/`.repeat(4)}${index}.js`;
+      const files = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [name(index), 'debugger;']));
+      const argv = languages.javascript.lint('lint.json');
+      const result = await runOne(sandbox, argv, { files: { ...files, 'lint.json': '{"rules":{"no-debugger":"error"}}' } });
+      expect(parseLintReport(result.report ?? '')).toHaveLength(200);
+    });
+
+    test('hidden tests are not there while lint and the visible tests run, and are in their own run', async () => {
+      const peek = `
+        import { existsSync, readFileSync } from 'node:fs';
+        export const peek = () => {
+          try { return readFileSync('test/hidden.test.js', 'utf8'); } catch (error) { return error.code; }
+        };
+        export const isFolderThere = () => existsSync('secret');`;
+      const testOf = (expected: string) => `
+        import test from 'node:test';
+        import assert from 'node:assert/strict';
+        import { isFolderThere, peek } from '../src/peek.js';
+        test('peeks', () => { assert.match(peek(), /${expected}/); assert.equal(isFolderThere(), ${expected !== 'ENOENT'}); });`;
+      const revision = {
+        language: 'javascript' as const,
+        checks: {
+          tests: { visible: { files: ['test/visible.test.js'], count: 1 }, hidden: { files: ['test/hidden.test.js'], count: 1 } },
+          lintConfig: '.atelier/lint.json',
+          limits,
+        },
+        files: [
+          { role: 'visible-test' as const, path: 'test/visible.test.js', content: testOf('ENOENT') },
+          { role: 'hidden-test' as const, path: 'test/hidden.test.js', content: testOf('assert') },
+          // Linted, if it were there: it lies in no folder that lint leaves out.
+          { role: 'hidden-test' as const, path: 'secret/data.js', content: 'debugger;' },
+          { role: 'configuration' as const, path: '.atelier/lint.json', content: '{"rules":{"no-debugger":"error"}}' },
+        ],
+      };
+      const submitted = [
+        { path: 'package.json', content: Buffer.from('{"type":"module"}') },
+        { path: 'src/peek.js', content: Buffer.from(peek) },
+      ];
+      const job = { ...jobOf({}, projectRuns(revision)), files: projectFiles(revision, submitted) };
+      const judged = judgeProject(revision, await sandbox.run(job, options()));
+      expect(judged.tests).toMatchObject([
+        { suite: 'visible', name: 'peeks', outcome: 'passed', message: '' },
+        { suite: 'hidden', name: 'peeks', outcome: 'passed', message: '' },
+      ]);
+      expect(judged).toMatchObject({ verdict: 'accepted', lintFindings: [] });
     });
 
     test('runs follow each other, are announced, and share nothing below /tmp', async () => {
@@ -368,6 +464,12 @@ describe.each(real)('$kind', ({ kind, sandbox: opened, reason }) => {
   });
 
   describe('ends', () => {
+    test("a run's own files are refused by the same rule, also against those of the job", async () => {
+      const own = [{ path: 'a/b', content: Buffer.alloc(0) }];
+      const job = jobOf({ a: '' }, [{ name: 'only', argv: ['true'], limits, files: own }]);
+      await expect(sandbox.run(job, options())).rejects.toMatchObject({ name: 'SandboxError', transient: false });
+    });
+
     test('a file that is also a folder is refused', async () => {
       const refused = runOne(sandbox, ['true'], { files: { a: '', 'a/b': '' } });
       await expect(refused).rejects.toMatchObject({ name: 'SandboxError', transient: false });
