@@ -46,9 +46,9 @@ async function commitLikeTheWorkflow(decision: Decision): Promise<DecideResult> 
   return { status: 'decided', reviewId: result.reviewId };
 }
 
-const decide = (body: object, key?: string) => {
+const decide = (body: object, ownKey?: string) => {
   const sent = reviewer.post('/api/reviews', { outcome: 'APPROVED', comment: 'Well done.', ...body });
-  return key === undefined ? sent : sent.set('Idempotency-Key', key);
+  return ownKey === undefined ? sent : sent.set('Idempotency-Key', ownKey);
 };
 
 describe('the queue', () => {
@@ -331,7 +331,7 @@ describe('a decision with an Idempotency-Key', () => {
     expect(await api.orm.em.fork().count(Review, { submission: submissionId })).toBe(1);
   });
 
-  test.each(['', 'x'.repeat(201), 'a b'])('%j is malformed', async (key) => {
-    expectProblem(await decide({ submissionId: newId() }, key), 400, 'malformed-idempotency-key');
+  test.each(['', 'x'.repeat(201), 'a b'])('%j is malformed', async (malformed) => {
+    expectProblem(await decide({ submissionId: newId() }, malformed), 400, 'malformed-idempotency-key');
   });
 });
