@@ -48,7 +48,7 @@ export function createSubmissionActivities({ orm, repositories }: { orm: Orm; re
       via: 'api' | 'temporal';
     }): Promise<CommitDecisionResult> => commitDecision(orm.em.fork(), input),
 
-    concludeWithoutReview: (input: { submissionId: string; conclusion: UnreviewedConclusion }) =>
+    concludeWithoutReview: (input: { submissionId: string; conclusion: UnreviewedConclusion; actorId?: string | null }) =>
       concludeWithoutReview(orm.em.fork(), input),
   });
 }

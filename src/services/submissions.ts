@@ -212,10 +212,14 @@ const concludedActivity = {
   'closed-by-admin': 'submission.closed',
 } as const satisfies Record<UnreviewedConclusion, ActivityKind | null>;
 
-/** Ends a submission without a review: the task is open for the next attempt, the student is told. Safe to repeat. */
+/**
+ * Ends a submission without a review: the task is open for the next attempt, the student is told. Safe to repeat.
+ *
+ * @param input.actorId who asked through the API; null where it was done in Temporal.
+ */
 export async function concludeWithoutReview(
   em: Em,
-  input: { submissionId: string; conclusion: UnreviewedConclusion },
+  input: { submissionId: string; conclusion: UnreviewedConclusion; actorId?: string | null },
 ): Promise<void> {
   await changeOpenSubmission(em, input.submissionId, async (tx, submission, task) => {
     closeSubmission(submission, input.conclusion);
@@ -233,7 +237,8 @@ export async function concludeWithoutReview(
     });
     if (input.conclusion !== 'closed-by-admin') return;
     const target = { kind: 'submission', id: submission.id };
-    recordAudit(tx, { action: 'submission.closed', actorId: null, target, via: 'temporal' });
+    const actorId = input.actorId ?? null;
+    recordAudit(tx, { action: 'submission.closed', actorId, target, via: actorId === null ? 'temporal' : 'api' });
   });
 }
 
@@ -260,11 +265,12 @@ export async function requestCancel(em: Em, actor: Actor, submissionId: string):
  * Ends a submission whose workflow is gone (terminated or deleted in Temporal), so that its task is not stuck. One that is only not
  * started yet is left to the relay. Returns the conclusion; null where the submission is still to be started.
  */
-export async function cancelWithoutWorkflow(em: Em, submissionId: string): Promise<Conclusion | null> {
-  const { startedAt, conclusion } = await em.findOneOrFail(Submission, submissionId);
+export async function cancelWithoutWorkflow(em: Em, actor: Actor, submissionId: string): Promise<Conclusion | null> {
+  const { startedAt, conclusion, student } = await em.findOneOrFail(Submission, submissionId);
   if (conclusion !== null || startedAt === null) return conclusion;
-  await concludeWithoutReview(em.fork(), { submissionId, conclusion: 'cancelled' });
-  return 'cancelled';
+  const ending = actor.id === student.id ? 'cancelled' : 'closed-by-admin';
+  await concludeWithoutReview(em.fork(), { submissionId, conclusion: ending, actorId: actor.id });
+  return ending;
 }
 
 /** How a submission has ended; null while it is open. */

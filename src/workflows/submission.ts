@@ -72,7 +72,8 @@ export async function submissionWorkflow({ submissionId, studentId }: Submission
   const conclusion = await cancellation.unlessCancelled(() => progress.parkedOnTrouble(process));
   review.close();
   if (conclusion !== 'approved' && conclusion !== 'rejected') {
-    await CancellationScope.nonCancellable(() => concludeWithoutReview({ submissionId, conclusion }));
+    const actorId = cancellation.cancelledBy();
+    await CancellationScope.nonCancellable(() => concludeWithoutReview({ submissionId, conclusion, actorId }));
   }
   progress.show('CLOSED', conclusion);
   // Whoever waits for an update's answer gets it before the workflow ends.
@@ -269,7 +270,7 @@ function awaitCancellation(studentId: string, review: ReturnType<typeof awaitRev
     }
   }
 
-  return { unlessCancelled };
+  return { unlessCancelled, cancelledBy: () => cancelledBy };
 }
 
 /** What a refused update answers; the type is what the API maps to a problem. */

@@ -5,7 +5,7 @@ import type { Role } from '../../src/domain/users.ts';
 import { enrol } from '../../src/services/enrolments.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
 import { insertCheckRun } from '../../src/services/check-runs.ts';
-import { concludeWithoutReview, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
+import { concludeWithoutReview, markSubmissionStarted, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
 import { createStudentWithTask, createSubmission, createUser } from '../support/factories.ts';
 import { as, createSubmissionInReview, expectProblem, signIn, startApi, type TestApi } from './support.ts';
 
@@ -152,6 +152,22 @@ describe('taking a submission back', () => {
       const failed = await inQueue();
       await concludeWithoutReview(api.orm.em.fork(), { submissionId: failed.submissionId, conclusion: 'checks-failed' });
       expectProblem(await cancel(failed.student, failed.submissionId), 409, 'already-decided');
+    } finally {
+      api.workflows.isClosed = false;
+    }
+  });
+
+  test('ends a submission whose workflow was terminated, for an admin as well, who is named in the audit', async () => {
+    api.workflows.isClosed = true;
+    try {
+      const { student, submissionId } = await inQueue();
+      await markSubmissionStarted(api.orm.em.fork(), submissionId);
+      const admin = await createUser(api.orm, 'SUPER_ADMIN');
+      expect((await cancel(admin, submissionId)).status).toBe(202);
+      expect((await get(student, submissionId)).body).toMatchObject({ conclusion: 'closed-by-admin', counted: false });
+      const entry = await api.orm.em.fork().findOneOrFail(AuditEntry, { targetId: submissionId, action: 'submission.closed' });
+      expect(entry).toMatchObject({ actorId: admin.id, via: 'api' });
+      expect((await cancel(admin, submissionId)).status).toBe(202);
     } finally {
       api.workflows.isClosed = false;
     }

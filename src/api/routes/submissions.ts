@@ -17,9 +17,10 @@ export function submissionsHandlers({ config, orm, workflows }: Dependencies): H
       const request = { actorId: actor.id, isAdmin: actor.role === 'SUPER_ADMIN' };
       const { status } = await workflows.cancel(workflowId, request);
       if (status === 'closed') {
-        const conclusion = await cancelWithoutWorkflow(orm.em.fork(), params.id);
+        const conclusion = await cancelWithoutWorkflow(orm.em.fork(), actor, params.id);
         if (conclusion === null) throw new DomainError('unavailable', 'Its workflow is not started yet: try again.');
-        if (conclusion !== 'cancelled') throw new DomainError('already-decided', 'This submission is closed already.');
+        if (conclusion !== 'cancelled' && conclusion !== 'closed-by-admin')
+          throw new DomainError('already-decided', 'This submission is closed already.');
       }
       return { body: { status: 'cancelling' } };
     },

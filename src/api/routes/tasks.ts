@@ -57,9 +57,9 @@ export function tasksHandlers({ config, orm, repositories, workflows, logger }: 
       const submissionId = newSubmissionId();
       const answer = await once(orm.em.fork(), keyed, async (tx) => {
         const source = await resolveSource(task.id, body.ref);
-        // Pinned before the commit that makes it count: a submission without its commit cannot exist; a pin without one is harmless.
-        await repositories.pin(task.id, submissionId, source.commit);
         const { attemptNo } = await submitTask(tx, { taskId: task.id, actorId: actor.id, source, submissionId });
+        // Before the transaction ends: a submission without its commit cannot exist. After what may refuse: no pin is left behind.
+        await repositories.pin(task.id, submissionId, source.commit);
         const statusUrl = `${config.ATELIER_ORIGIN}/api/submissions/${submissionId}`;
         const accepted: Accepted = { submissionId, attemptNo, commit: source.commit, statusUrl };
         return { status: 202, body: accepted };
