@@ -29,7 +29,7 @@ export default {
       to: { ...packagesOtherThan('^node_modules/@temporalio/(workflow|common)/'), ...value },
     },
     only('activities', ['domain/', 'services/', 'sandbox/', 'git/', 'mail/', 'storage/'], { to: value }),
-    only('activities', ['domain/', 'services/', 'sandbox/', 'git/', 'mail/', 'storage/', 'database/orm']),
+    only('activities', ['domain/', 'services/', 'sandbox/', 'git/', 'mail/', 'storage/', 'database/orm', 'temporal/']),
     only('services', ['domain/', 'database/']),
     only('database', ['domain/']),
     only('sandbox', ['domain/']),

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { parseRepoHosts } from './domain/repo-urls.ts';
 
 /** These may come as `NAME` or, as container secrets do, in the file that `NAME_FILE` names. */
 const secretNames = ['ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'SMTP_URL'] as const;
@@ -15,6 +16,16 @@ export function settingsOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 }
 
 const origin = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
+
+const repoHosts = z.string().transform((text, context) => {
+  try {
+    return parseRepoHosts(text);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+    return z.NEVER;
+  }
+});
 
 const Environment = z.object({
   /** PostgreSQL; the role owns the database. */
@@ -40,6 +51,8 @@ const Environment = z.object({
   /** `smtp://user:password@host:port`; without it mails are written to the local mailbox. */
   SMTP_URL: z.string().optional(),
   MAIL_FROM: z.string().default('Atelier <atelier@localhost>'),
+  /** Servers whose repositories may be submitted; `none` for none but our own. */
+  REPO_HOSTS: repoHosts.prefault('github.com,gitlab.com/*,codeberg.org'),
   SANDBOX: z.enum(['auto', 'docker', 'bubblewrap', 'none']).default('auto'),
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),

@@ -1,6 +1,7 @@
 import { activityInfo, log } from '@temporalio/activity';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { DomainError, type ErrorKind } from '../domain/errors.ts';
+import type { ParkedClass } from '../domain/submissions.ts';
 import { SandboxError } from '../sandbox/sandbox.ts';
 
 /** Which refusals of ours a repeat could turn: only what is about a part that was away. */
@@ -13,6 +14,10 @@ const isRetryable = {
   validation: false,
   'invalid-state': false,
   'already-decided': false,
+  claimed: false,
+  'changed-meanwhile': false,
+  'repo-url-not-allowed': false,
+  'rate-limited': false,
   'nothing-pushed': false,
   'ref-not-found': false,
   'key-reused': false,
@@ -35,7 +40,9 @@ function toFailure(error: unknown): unknown {
   }
   if (error instanceof SandboxError) {
     const isGivenUp = !error.transient || activityInfo().attempt >= maxSandboxAttempts;
-    return ApplicationFailure.create({ message, type: 'sandbox', nonRetryable: isGivenUp });
+    // The class tells the admin who finds it parked whether trying again may help.
+    const details = [{ parkedClass: error.transient ? 'transient' : 'permanent' } satisfies { parkedClass: ParkedClass }];
+    return ApplicationFailure.create({ message, type: 'sandbox', nonRetryable: isGivenUp, details });
   }
   return ApplicationFailure.create({ message, type: nameOf(error), nonRetryable: isOurMistake(error) });
 }

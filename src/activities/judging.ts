@@ -1,13 +1,14 @@
 import { activityInfo, cancellationSignal, heartbeat, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
 import type { Verdict } from '../domain/check-runs.ts';
+import type { Conclusion } from '../domain/submissions.ts';
 import { signJobToken } from '../git/job-token.ts';
 import { type CommitFile, isMissingCommit, readCommit, SourceProblem } from '../git/read-commit.ts';
 import { judgeProject, projectFiles, projectRuns } from '../sandbox/project-checks.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { insertCheckRun, selectOptionalCheckRun } from '../services/check-runs.ts';
 import { selectRevisionForChecks } from '../services/exercises.ts';
-import { enterStage, selectSubmissionForWorkflow } from '../services/submissions.ts';
+import { enterStage, recordRunStart, selectSubmissionForWorkflow } from '../services/submissions.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { withFailures } from './failures.ts';
 
@@ -38,10 +39,15 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
   async function judgeSubmission(input: {
     submissionId: string;
     runNo: number;
-  }): Promise<{ status: 'judged'; verdict: Verdict; checkRunId: string } | { status: 'source-unavailable' }> {
+  }): Promise<
+    | { status: 'judged'; verdict: Verdict; checkRunId: string }
+    | { status: 'source-unavailable' }
+    | { status: 'concluded'; conclusion: Conclusion }
+  > {
     const startedAt = new Date();
     const em = orm.em.fork();
     const submission = await selectSubmissionForWorkflow(em, input.submissionId);
+    if (submission.conclusion !== null) return { status: 'concluded', conclusion: submission.conclusion };
     const key = { submissionId: submission.id, revisionId: submission.revisionId, runNo: input.runNo };
     const stored = await selectOptionalCheckRun(em, key);
     if (stored !== null) return { status: 'judged', ...stored };
@@ -51,6 +57,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
 
     const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(judgingTimeoutMs)]);
     const { repositoryId, commit } = submission.source;
+    if (commit === null) return { status: 'source-unavailable' };
     let submitted: CommitFile[];
     try {
       submitted = await readCommit({
@@ -73,7 +80,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     };
     // Read in the turn that starts the job: the sandbox may be replaced by a better one while this one works.
     const { identity, kind } = sandbox;
-    const results = await sandbox.run(job, { signal, onRunStart: (name) => heartbeat({ run: name }) });
+    const results = await sandbox.run(job, { signal, onRunStart: (name) => announceRun(submission.id, name) });
     const judged = judgeProject(revision, results);
     const runs = await Promise.all(
       results.map(async ({ stdout, stderr, report: _report, ...run }) => ({
@@ -84,14 +91,21 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     );
     const summary = await insertCheckRun(orm.em.fork(), {
       ...key,
-      taskId: submission.taskId,
       ...judged,
       runs,
       sandboxKind: kind,
       sandboxIdentity: identity,
       startedAt,
     });
-    return { status: 'judged', ...summary };
+    return 'conclusion' in summary ? { status: 'concluded', ...summary } : { status: 'judged', ...summary };
+  }
+
+  /** For the heartbeat and for who follows live; a run does not wait for it. */
+  function announceRun(submissionId: string, run: string): void {
+    heartbeat({ run });
+    recordRunStart(orm.em.fork(), { submissionId, run }).catch((error: unknown) => {
+      log.info('could not announce a run', { error });
+    });
   }
 
   async function announce(workflowId: string | undefined): Promise<void> {

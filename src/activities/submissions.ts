@@ -1,44 +1,95 @@
+import { cancellationSignal, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
-import type { ReviewOutcome, ReviewPlan } from '../domain/reviews.ts';
-import type { Conclusion, SubmissionStage } from '../domain/submissions.ts';
-import type { Repositories } from '../git/repositories.ts';
+import type { OverrideSignal, ReviewOutcome, ReviewPlan } from '../domain/reviews.ts';
+import type { Conclusion, ParkedClass } from '../domain/submissions.ts';
+import type { RepoHost } from '../domain/repo-urls.ts';
+import { fetchRemote } from '../git/fetch-remote.ts';
+import { type Repositories, submissionRef } from '../git/repositories.ts';
+import { checkLease, type CheckLeaseResult, commitClaim, type CommitClaimResult, commitRelease } from '../services/claims.ts';
+import { recordOverrideSignal } from '../services/overrides.ts';
 import { type CommitDecisionResult, commitDecision } from '../services/reviews.ts';
 import {
+  type Concluded,
   concludeWithoutReview,
   enterStage,
   openReview,
   remindReviewers,
-  selectOptionalConclusion,
   selectSubmissionForWorkflow,
+  setSourceCommit,
   type UnreviewedConclusion,
 } from '../services/submissions.ts';
 import { withFailures } from './failures.ts';
 
 export type SubmissionActivities = ReturnType<typeof createSubmissionActivities>;
 
-/** `concluded`: another run of this workflow has ended the submission. */
-type FetchedSource = { status: 'ready' | 'unavailable' } | { status: 'concluded'; conclusion: Conclusion };
+/** `remote`: it is still to be fetched. `concluded`: the submission has ended meanwhile. */
+type FetchedSource = { status: 'ready' | 'remote' | 'unavailable' } | { status: 'concluded'; conclusion: Conclusion };
 
 /** The short steps of a submission: one transaction each, all of them safe to repeat. */
-export function createSubmissionActivities({ orm, repositories }: { orm: Orm; repositories: Repositories }) {
+export function createSubmissionActivities(dependencies: {
+  orm: Orm;
+  repositories: Repositories;
+  repoHosts: readonly RepoHost[];
+  scratchFolder: string;
+}) {
+  const { orm, repositories, repoHosts, scratchFolder } = dependencies;
   return withFailures({
     /** Pins the submitted commit in our own repository. `unavailable` is the source's fault, not an error of ours. */
     async fetchSource({ submissionId }: { submissionId: string }): Promise<FetchedSource> {
-      const conclusion = await selectOptionalConclusion(orm.em.fork(), submissionId);
+      const { source, conclusion } = await selectSubmissionForWorkflow(orm.em.fork(), submissionId);
       if (conclusion !== null) return { status: 'concluded', conclusion };
-      const { source } = await selectSubmissionForWorkflow(orm.em.fork(), submissionId);
+      if (source.commit === null) return { status: 'remote' };
       if (!(await repositories.has(source.repositoryId, source.commit))) return { status: 'unavailable' };
       await repositories.pin(source.repositoryId, submissionId, source.commit);
       return { status: 'ready' };
     },
 
-    enterStage: (input: { submissionId: string; stage: Exclude<SubmissionStage, 'CLOSED'>; parkedReason?: string }) =>
-      enterStage(orm.em.fork(), input),
+    /**
+     * Fetches another host's repository into our own: resolves the ref to a commit once, and keeps that commit. What goes wrong there is
+     * the source's fault; why is for our log only.
+     */
+    async fetchRemoteSource({ submissionId }: { submissionId: string }): Promise<FetchedSource> {
+      const { source, conclusion } = await selectSubmissionForWorkflow(orm.em.fork(), submissionId);
+      if (conclusion !== null) return { status: 'concluded', conclusion };
+      if (source.kind !== 'remote') return { status: 'ready' };
+      const fetched = await fetchRemote({
+        url: source.url,
+        ref: source.ref ?? undefined,
+        hosts: repoHosts,
+        repositoryPath: repositories.pathOf(source.repositoryId),
+        pinRef: submissionRef(submissionId),
+        scratchFolder,
+        signal: cancellationSignal(),
+      });
+      if (fetched.status === 'unavailable') {
+        log.info('the source is unavailable', { submissionId, reason: fetched.reason });
+        return { status: 'unavailable' };
+      }
+      await setSourceCommit(orm.em.fork(), { submissionId, commit: fetched.commit });
+      return { status: 'ready' };
+    },
 
-    openReview: ({ submissionId }: { submissionId: string }): Promise<ReviewPlan> => openReview(orm.em.fork(), submissionId),
+    enterStage: (input: {
+      submissionId: string;
+      stage: 'QUEUED' | 'CHECKING' | 'PARKED';
+      parkedReason?: string;
+      parkedClass?: ParkedClass;
+    }) => enterStage(orm.em.fork(), input),
 
-    remindReviewers: (input: { submissionId: string; kind: 'review-reminder' | 'review-overdue' }) =>
+    openReview: ({ submissionId }: { submissionId: string }): Promise<ReviewPlan | Concluded> =>
+      openReview(orm.em.fork(), submissionId),
+
+    remindReviewers: (input: { submissionId: string; kind: 'review-reminder' | 'review-overdue' }): Promise<Concluded | null> =>
       remindReviewers(orm.em.fork(), input),
+
+    commitClaim: (input: { submissionId: string; actorId: string }): Promise<CommitClaimResult> =>
+      commitClaim(orm.em.fork(), input),
+
+    commitRelease: (input: { submissionId: string; actorId: string }) => commitRelease(orm.em.fork(), input),
+
+    checkLease: (input: { submissionId: string }): Promise<CheckLeaseResult> => checkLease(orm.em.fork(), input),
+
+    recordOverrideSignal: (input: OverrideSignal & { submissionId: string }) => recordOverrideSignal(orm.em.fork(), input),
 
     commitDecision: (input: {
       submissionId: string;
@@ -48,7 +99,10 @@ export function createSubmissionActivities({ orm, repositories }: { orm: Orm; re
       via: 'api' | 'temporal';
     }): Promise<CommitDecisionResult> => commitDecision(orm.em.fork(), input),
 
-    concludeWithoutReview: (input: { submissionId: string; conclusion: UnreviewedConclusion; actorId?: string | null }) =>
-      concludeWithoutReview(orm.em.fork(), input),
+    concludeWithoutReview: (input: {
+      submissionId: string;
+      conclusion: UnreviewedConclusion;
+      actorId?: string | null;
+    }): Promise<Concluded> => concludeWithoutReview(orm.em.fork(), input),
   });
 }

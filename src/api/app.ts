@@ -11,11 +11,13 @@ import { HttpProblem } from './middleware/problems.ts';
 import { mount } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
 import { docsPage, homePage } from './pages.ts';
+import { adminHandlers } from './routes/admin.ts';
 import { exercisesHandlers } from './routes/exercises.ts';
 import { gitRouter } from './routes/git.ts';
 import { healthRouter } from './routes/health.ts';
 import { notificationsHandlers } from './routes/notifications.ts';
 import { reviewsHandlers } from './routes/reviews.ts';
+import { scoringHandlers } from './routes/scoring.ts';
 import { submissionsHandlers } from './routes/submissions.ts';
 import { tasksHandlers } from './routes/tasks.ts';
 import { usersHandlers } from './routes/users.ts';
@@ -57,6 +59,8 @@ export function createApp(dependencies: Dependencies): Express {
         ...submissionsHandlers(dependencies),
         ...reviewsHandlers(dependencies),
         ...notificationsHandlers,
+        ...scoringHandlers,
+        ...adminHandlers(dependencies),
       },
       dependencies,
     ),

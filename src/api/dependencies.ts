@@ -2,15 +2,17 @@ import type { Config } from '../config.ts';
 import type { Orm } from '../database/orm.ts';
 import type { Repositories } from '../git/repositories.ts';
 import type { Logger } from '../logger.ts';
+import type { OverrideWorkflows } from '../temporal/overrides.ts';
 import type { SubmissionWorkflows } from '../temporal/submissions.ts';
 import type { AccessTokens } from './access-token.ts';
 
 /** All that the routes work with; tests give fakes of what they are not about. */
 export interface Dependencies {
-  readonly config: Pick<Config, 'ATELIER_ORIGIN' | 'JWT_SECRET' | 'TEMPORAL_UI_ORIGIN' | 'TEMPORAL_NAMESPACE'>;
+  readonly config: Pick<Config, 'ATELIER_ORIGIN' | 'JWT_SECRET' | 'REPO_HOSTS' | 'TEMPORAL_UI_ORIGIN' | 'TEMPORAL_NAMESPACE'>;
   readonly orm: Orm;
   readonly repositories: Repositories;
   readonly workflows: SubmissionWorkflows;
+  readonly overrides: OverrideWorkflows;
   readonly tokens: AccessTokens;
   readonly logger: Logger;
 }

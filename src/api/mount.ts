@@ -22,19 +22,24 @@ export type HandlerInput<E extends Endpoint> = ParsedRequest<E> &
     readonly em: Em;
     /** The caller's Idempotency-Key with what it is about; its key is null where none was sent. */
     readonly keyed: KeyedRequest;
+    /** The entity tag of the If-Match header, without its quotes. */
+    readonly ifMatch: E['needsIfMatch'] extends true ? string : undefined;
   };
 
-/** What a handler answers; `isReplay` says that an Idempotency-Key was known. */
+/** What a handler answers; `isReplay` says that an Idempotency-Key was known, `isAccepted` that it is stored and will be done. */
 export interface Answer<E extends Endpoint> {
   readonly body: z.input<E['response']>;
   readonly isReplay?: boolean;
+  readonly isAccepted?: boolean;
+  /** The entity tag of what is shown, without quotes. */
+  readonly etag?: string;
 }
 
 export type Handlers<C extends Contract> = {
   readonly [K in keyof C]: (input: HandlerInput<C[K]>) => Promise<Answer<C[K]>>;
 };
 
-type AnyHandler = (input: object) => Promise<{ body: unknown; isReplay?: boolean }>;
+type AnyHandler = (input: object) => Promise<Answer<Endpoint>>;
 
 /** A router that parses, authenticates and authorises each request by the contract before its handler sees it. */
 export function mount<C extends Contract>(
@@ -48,7 +53,7 @@ export function mount<C extends Contract>(
     const path = expressPath(endpoint.path);
     const handler = handlers[name] as unknown as AnyHandler;
     methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), endpoint.method.toUpperCase()]);
-    router[endpoint.method](path, jsonBody, async (request, response) => {
+    router[endpoint.method](path, jsonBody(endpoint.maxBodyBytes), async (request, response) => {
       const caller =
         endpoint.access === 'public' ? undefined : await authenticate(request, dependencies.orm, dependencies.tokens);
       if (caller !== undefined && Array.isArray(endpoint.access) && !endpoint.access.includes(caller.actor.role)) {
@@ -61,8 +66,10 @@ export function mount<C extends Contract>(
         key: keyOf(request),
         body: parsed.body,
       };
-      const answer = await handler({ ...parsed, ...caller, em: dependencies.orm.em.fork(), keyed });
-      response.status(endpoint.status).set('Cache-Control', 'no-store');
+      const ifMatch = endpoint.needsIfMatch === true ? ifMatchOf(request) : undefined;
+      const answer = await handler({ ...parsed, ...caller, em: dependencies.orm.em.fork(), keyed, ifMatch });
+      response.status(answer.isAccepted === true ? 202 : endpoint.status).set('Cache-Control', 'no-store');
+      if (answer.etag !== undefined) response.set('ETag', `"${answer.etag}"`);
       if (answer.isReplay === true) response.set('Idempotency-Replayed', 'true');
       if (endpoint.status === 204) response.end();
       else response.json(endpoint.response.parse(answer.body));
@@ -105,6 +112,15 @@ function parse<S extends z.ZodType>(schema: S, value: unknown, where: string): z
   if (result.success) return result.data;
   const errors = result.error.issues.map((issue) => ({ path: [where, ...issue.path].join('.'), message: issue.message }));
   throw new HttpProblem(422, 'validation', `The ${where} is not valid: ${errors[0]?.path} ${errors[0]?.message}.`, { errors });
+}
+
+/** The one entity tag of If-Match; a list, a weak tag or `*` names nothing that could be compared, and so never matches. */
+function ifMatchOf(request: Request): string {
+  const header = request.get('If-Match');
+  if (header === undefined) {
+    throw new HttpProblem(428, 'precondition-required', 'Send If-Match with the ETag of what you looked at.');
+  }
+  return /^"([\x21\x23-\x7e]{1,100})"$/.exec(header)?.[1] ?? '';
 }
 
 function keyOf(request: Request): string | null {

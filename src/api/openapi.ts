@@ -20,6 +20,14 @@ export function openApiDocument(contract: Contract, origin: string): object {
   });
 }
 
+const header = (name: string, description: string, required: boolean) => ({
+  name,
+  in: 'header' as const,
+  required,
+  description,
+  schema: { type: 'string' as const, maxLength: 200 },
+});
+
 function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject {
   const problem = (description: string) => ({ description, content: { 'application/problem+json': { schema: Problem } } });
   return {
@@ -30,17 +38,10 @@ function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject 
     ...((endpoint.params ?? endpoint.query) && {
       requestParams: { ...(endpoint.params && { path: endpoint.params }), ...(endpoint.query && { query: endpoint.query }) },
     }),
-    ...(endpoint.isKeyed && {
-      parameters: [
-        {
-          name: 'Idempotency-Key',
-          in: 'header' as const,
-          required: false,
-          description: 'The same key has one effect, however often it is sent.',
-          schema: { type: 'string' as const, maxLength: 200 },
-        },
-      ],
-    }),
+    parameters: [
+      ...(endpoint.isKeyed ? [header('Idempotency-Key', 'The same key has one effect, however often it is sent.', false)] : []),
+      ...(endpoint.needsIfMatch ? [header('If-Match', 'The ETag of what you looked at.', true)] : []),
+    ],
     ...(endpoint.body && {
       requestBody: {
         required: !endpoint.body.safeParse({}).success,
@@ -52,6 +53,9 @@ function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject 
         endpoint.status === 204
           ? { description: 'done' }
           : { description: 'ok', content: { 'application/json': { schema: endpoint.response } } },
+      ...(endpoint.mayBeAccepted && {
+        202: { description: 'stored, and done later', content: { 'application/json': { schema: endpoint.response } } },
+      }),
       ...(endpoint.access !== 'public' && { 401: problem('not logged in') }),
       ...(Array.isArray(endpoint.access) && { 403: problem('not for your role') }),
       default: problem('refused, with the reason'),

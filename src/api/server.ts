@@ -6,6 +6,7 @@ import { openOrm } from '../database/orm.ts';
 import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
 import { createTemporalClient } from '../temporal/client.ts';
+import { createOverrideWorkflows } from '../temporal/overrides.ts';
 import { createSubmissionWorkflows } from '../temporal/submissions.ts';
 import { createAccessTokens } from './access-token.ts';
 import { createApp } from './app.ts';
@@ -21,6 +22,7 @@ const app = createApp({
   logger,
   repositories: openRepositories(join(config.ATELIER_DATA, 'repositories')),
   workflows: createSubmissionWorkflows(client),
+  overrides: createOverrideWorkflows(client),
   tokens: createAccessTokens(config.JWT_SECRET, config.ACCESS_TOKEN_TTL_MS),
 });
 // Slow senders do not hold a socket for ever; a push over a thin line may take its minutes.

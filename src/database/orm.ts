@@ -6,12 +6,13 @@ import { Course } from './entities/courses.ts';
 import { Cohort, Enrolment } from './entities/enrolments.ts';
 import { Exercise, ExerciseRevision, RevisionFile } from './entities/exercises.ts';
 import { Delivery, Notification } from './entities/notifications.ts';
-import { Activity, AuditEntry, IdempotencyKey, Installation } from './entities/operations.ts';
+import { Activity, AuditEntry, IdempotencyKey, Installation, StreamTicket } from './entities/operations.ts';
 import { XpEntry } from './entities/progress.ts';
-import { DecisionRequest, Review } from './entities/reviews.ts';
+import { Override, Review, SubmissionRequest } from './entities/reviews.ts';
 import { AccessToken, RefreshToken, Session } from './entities/sessions.ts';
 import { Submission } from './entities/submissions.ts';
 import { Task } from './entities/tasks.ts';
+import { TrialRun } from './entities/trial-runs.ts';
 import { User } from './entities/users.ts';
 import { migrationsList } from './migrations/index.ts';
 
@@ -25,7 +26,6 @@ const entities = [
   CheckRun,
   Cohort,
   Course,
-  DecisionRequest,
   Delivery,
   Enrolment,
   Exercise,
@@ -33,13 +33,17 @@ const entities = [
   IdempotencyKey,
   Installation,
   Notification,
+  Override,
   RefreshToken,
   Review,
   RevisionFile,
   Session,
+  StreamTicket,
   Submission,
+  SubmissionRequest,
   Task,
   TestCaseResult,
+  TrialRun,
   User,
   XpEntry,
 ];

@@ -4,6 +4,17 @@ import type { ErrorKind } from './errors.ts';
 export const reviewOutcomes = ['APPROVED', 'REJECTED'] as const;
 export type ReviewOutcome = (typeof reviewOutcomes)[number];
 
+/** What may be asked of a submission's workflow; each request is a row, and its id that of the workflow's update. */
+export const requestKinds = ['decide', 'claim', 'release', 'cancel', 'redrive', 'close'] as const;
+export type RequestKind = (typeof requestKinds)[number];
+
+/** What a request says beyond its kind; texts stay in PostgreSQL, workflows never see them. */
+export interface RequestBody {
+  readonly outcome?: ReviewOutcome;
+  readonly comment?: string;
+  readonly takeOver?: boolean;
+}
+
 /** Someone asks for a decision; the comment stays in PostgreSQL, under `requestId`. */
 export interface DecisionRequest {
   readonly requestId: string;
@@ -17,19 +28,21 @@ export interface DecisionRequest {
 export interface ReviewGate {
   readonly studentId: string;
   readonly phase: 'checking' | 'open' | 'parked' | 'deciding' | 'closed';
+  /** The reviewer who has claimed it; null while nobody has. */
+  readonly claimedBy: string | null;
   /** The request that holds the gate, from `deciding` on. */
   readonly decision: DecisionRequest | null;
 }
 
 /** Why a request is refused: a kind and a sentence for the one who asked. */
 export interface Refusal {
-  readonly kind: Extract<ErrorKind, 'already-decided' | 'invalid-state' | 'self-review' | 'forbidden' | 'validation'>;
+  readonly kind: Extract<ErrorKind, 'already-decided' | 'claimed' | 'invalid-state' | 'self-review' | 'forbidden' | 'validation'>;
   readonly message: string;
 }
 
 /** A gate at the start of a submission. */
 export function newReviewGate(studentId: string): ReviewGate {
-  return { studentId, phase: 'checking', decision: null };
+  return { studentId, phase: 'checking', claimedBy: null, decision: null };
 }
 
 /**
@@ -49,8 +62,15 @@ export function refusalOf(gate: ReviewGate, request: DecisionRequest): Refusal |
   if (request.actorId === gate.studentId) return { kind: 'self-review', message: 'Nobody reviews their own work.' };
   if (gate.decision !== null) return { kind: 'already-decided', message: 'This submission is decided already.' };
   if (gate.phase !== 'open') return { kind: 'invalid-state', message: 'This submission does not await a review.' };
+  if (gate.claimedBy !== null && gate.claimedBy !== request.actorId) return claimedByAnother;
   return null;
 }
+
+const claimedByAnother: Refusal = {
+  kind: 'claimed',
+  message:
+    'Another reviewer has claimed this submission. Wait until the claim is released or lapses, or have an admin take it over.',
+};
 
 /** The gate after a request: taken where it is not refused, else unchanged. */
 export function decide(gate: ReviewGate, request: DecisionRequest): ReviewGate {
@@ -58,18 +78,57 @@ export function decide(gate: ReviewGate, request: DecisionRequest): ReviewGate {
   return { ...gate, phase: 'deciding', decision: request };
 }
 
-/** The gate with no request holding it: opened, or after the one that held it was not committed. */
+/** The gate with no request holding it: opened, or after the one that held it was not committed. A claim outlives only the latter. */
 export function reopen(gate: ReviewGate, phase: 'open' | 'parked' | 'closed'): ReviewGate {
-  return { ...gate, phase, decision: null };
+  const isRefusal = phase === 'open' && gate.decision !== null;
+  return { ...gate, phase, decision: null, claimedBy: isRefusal ? gate.claimedBy : null };
 }
 
-/** Someone takes a submission back; `isAdmin` is what the API found the actor to be. */
-export interface CancelRequest {
+/** A reviewer takes a submission on; `mayTakeOver` is for admins, who may take it from another. */
+export interface ClaimRequest {
+  readonly requestId: string;
+  readonly actorId: string;
+  readonly mayTakeOver: boolean;
+}
+
+/** Whether the gate lets this reviewer claim now; its holder may again. */
+export function refusalOfClaim(gate: ReviewGate, request: ClaimRequest): Refusal | null {
+  if (request.actorId === gate.studentId) return { kind: 'self-review', message: 'Nobody reviews their own work.' };
+  if (gate.decision !== null || gate.phase === 'closed') {
+    return { kind: 'already-decided', message: 'This submission is decided already.' };
+  }
+  if (gate.phase !== 'open') return { kind: 'invalid-state', message: 'This submission does not await a review.' };
+  const isFree = gate.claimedBy === null || gate.claimedBy === request.actorId || request.mayTakeOver;
+  return isFree ? null : claimedByAnother;
+}
+
+/** The gate with this claim, which `refusalOfClaim` has let through. */
+export function claim(gate: ReviewGate, claimedBy: string | null): ReviewGate {
+  return { ...gate, claimedBy };
+}
+
+/** Somebody gives a claim back; `isAdmin` is what the API found the actor to be. */
+export interface ReleaseRequest {
+  readonly requestId: string;
   readonly actorId: string;
   readonly isAdmin: boolean;
 }
 
-/** Whether a submission may be taken back now: by its student or an admin, as long as no decision holds the gate. */
+/** Whether the claim may be given back now: by its holder or an admin. One that is gone already is no error. */
+export function refusalOfRelease(gate: ReviewGate, request: ReleaseRequest): Refusal | null {
+  if (gate.decision !== null) return { kind: 'already-decided', message: 'This submission is decided already.' };
+  if (gate.claimedBy === null || gate.claimedBy === request.actorId || request.isAdmin) return null;
+  return { kind: 'claimed', message: 'Another reviewer has claimed this submission: only they or an admin release it.' };
+}
+
+/** Someone takes a submission back; `isAdmin` is what the API found the actor to be. */
+export interface CancelRequest {
+  readonly requestId: string;
+  readonly actorId: string;
+  readonly isAdmin: boolean;
+}
+
+/** Whether a submission may be taken back now: by an admin until it is decided, by its student until a reviewer has claimed it. */
 export function refusalOfCancel(gate: ReviewGate, request: CancelRequest): Refusal | null {
   if (request?.actorId !== gate.studentId && !request?.isAdmin) {
     return { kind: 'forbidden', message: 'Only the student and admins take a submission back.' };
@@ -77,7 +136,30 @@ export function refusalOfCancel(gate: ReviewGate, request: CancelRequest): Refus
   if (gate.decision !== null || gate.phase === 'closed') {
     return { kind: 'already-decided', message: 'This submission is decided already.' };
   }
+  if (gate.claimedBy !== null && !request.isAdmin) {
+    return { kind: 'invalid-state', message: 'A reviewer is at work on this submission: wait for the answer.' };
+  }
   return null;
+}
+
+/** An admin's override takes a submission out of its workflow's hands; the row under `overrideId` says the rest. */
+export interface OverrideMessage {
+  readonly overrideId: string;
+}
+
+/** What an admin types into Temporal's web UI to decide a submission whatever its stage, with the signal `overrideRequested`. */
+export interface OverrideSignal {
+  readonly requestId: string;
+  readonly actorId: string;
+  readonly outcome: ReviewOutcome;
+  readonly reason: string;
+}
+
+/** Whether an override may take the submission now: not while a decision is being committed, which it must see. */
+export function refusalOfOverride(gate: ReviewGate): Refusal | null {
+  return gate.decision === null && gate.phase !== 'closed'
+    ? null
+    : { kind: 'already-decided', message: 'A decision is being committed: the override comes after it.' };
 }
 
 /** A course's promise about answers, durations in milliseconds from the moment the checks have passed. */
@@ -88,6 +170,9 @@ export interface ReviewPolicy {
 
 /** The promise of a course that sets none: a reminder to reviewers after two days, an answer due after three. */
 export const defaultReviewPolicy: ReviewPolicy = { remindAfterMs: 2 * 86_400_000, dueAfterMs: 3 * 86_400_000 };
+
+/** How long a claim lasts without a sign of its holder, where a course sets nothing else: a page's heartbeat comes every minute. */
+export const defaultClaimLeaseMs = 30 * 60_000;
 
 /** Absolute instants of one submission's review, in Unix milliseconds: workflows hold no policy, only instants. */
 export interface ReviewPlan {

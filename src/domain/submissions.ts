@@ -17,14 +17,47 @@ export const conclusions = [
 ] as const;
 export type Conclusion = (typeof conclusions)[number];
 
-/** Where the submitted code is: a commit, resolved once, so that the verdict is for what was submitted whatever is pushed later. */
-export interface HostedSource {
-  readonly kind: 'hosted';
-  /** Id of the task whose repository it is. */
+/**
+ * Where the submitted code is: a commit of one of our own repositories, resolved once, so that the verdict is for what was submitted
+ * whatever is pushed later. `hosted` was pushed there, `files` were sent to the API.
+ */
+interface OwnSource {
+  readonly kind: 'hosted' | 'files';
   readonly repositoryId: string;
   readonly commit: string;
 }
-export type SubmissionSource = HostedSource;
+
+/** Code of another host. Its commit is null until the workflow's first step has fetched it into our own repository. */
+interface RemoteSource {
+  readonly kind: 'remote';
+  readonly repositoryId: string;
+  readonly commit: string | null;
+  /** In canonical form (`repo-urls.ts`). */
+  readonly url: string;
+  /** Branch, tag or commit; null is the host's default branch. */
+  readonly ref: string | null;
+}
+
+export type SubmissionSource = OwnSource | RemoteSource;
+
+/** What a draft holds; `path` is relative to the repository, with `/`. */
+export interface DraftFile {
+  readonly path: string;
+  readonly content: string;
+}
+
+/** Code that is written in the academy itself, on top of the starter. */
+export interface Draft {
+  /** The file that the exercise's solution is written in; null leaves the starter's. */
+  readonly sourceCode: string | null;
+  /** The README.md of the submission; null leaves the starter's. */
+  readonly documentation: string | null;
+  readonly files: readonly DraftFile[];
+}
+
+/** Why a submission is parked: `transient` trouble outlasted its retries, `permanent` trouble had none. */
+export const parkedClasses = ['transient', 'permanent'] as const;
+export type ParkedClass = (typeof parkedClasses)[number];
 
 /** Whom and what a submission's workflow is started for: ids only, they are stored in the history. */
 export interface SubmissionToStart {

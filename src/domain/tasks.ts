@@ -4,6 +4,10 @@ import { DomainError } from './errors.ts';
 export const taskStatuses = ['TODO', 'IN_PROGRESS', 'SUBMITTED', 'UNDER_REVIEW', 'APPROVED', 'REJECTED'] as const;
 export type TaskStatus = (typeof taskStatuses)[number];
 
+/** The states that an override sets: the others belong to an open submission, which an override closes. */
+export const overridableStatuses = ['TODO', 'IN_PROGRESS', 'APPROVED', 'REJECTED'] as const satisfies readonly TaskStatus[];
+export type OverridableStatus = (typeof overridableStatuses)[number];
+
 /** What happens to a task; an override is none of these, it goes from any state to any other. */
 export type TaskEvent = 'begin' | 'submit' | 'claim' | 'release' | 'approve' | 'reject' | 'reopen';
 

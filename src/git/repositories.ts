@@ -14,7 +14,8 @@ export type ResolvedRef =
   | { readonly status: 'missing' };
 
 const starterRef = 'refs/atelier/starter';
-const submissionRef = (submissionId: string) => `refs/submissions/${submissionId}`;
+/** Keeps a submission's commit. */
+export const submissionRef = (submissionId: string) => `refs/submissions/${submissionId}`;
 
 /** The branch that is submitted unless the student names another. */
 export const defaultBranch = 'main';
@@ -31,6 +32,12 @@ export interface Repositories {
   resolve(repositoryId: string, ref: string): Promise<ResolvedRef>;
   /** Keeps a submission's commit whatever the student pushes later. Safe to repeat. */
   pin(repositoryId: string, submissionId: string, commit: string): Promise<void>;
+  /**
+   * Makes a commit of the starter with these files on top, and keeps it for the submission. Repeated, it makes another one.
+   *
+   * @throws GitError where git does not take a path.
+   */
+  commitFiles(repositoryId: string, submissionId: string, files: readonly StarterFile[]): Promise<string>;
   /** Whether the commit is there. @throws GitError where the repository is not: that is our trouble. */
   has(repositoryId: string, commit: string): Promise<boolean>;
   pathOf(repositoryId: string): string;
@@ -80,6 +87,19 @@ export function openRepositories(folder: string): Repositories {
       }
       return { status: 'missing' };
     },
+    async commitFiles(repositoryId, submissionId, files) {
+      const path = pathOf(repositoryId);
+      const ref = submissionRef(submissionId);
+      const starter = await revParse(path, starterRef);
+      const seconds = Math.floor(Date.now() / 1000);
+      const head = `commit ${ref}\ncommitter Atelier <atelier@localhost> ${seconds} +0000\n`;
+      const parent = starter === null ? '' : `from ${starter}\n`;
+      const input = Buffer.concat([Buffer.from(head), data('Submission'), Buffer.from(parent), ...files.flatMap(inlineFile)]);
+      await git(path, ['fast-import', '--quiet', '--force'], { input });
+      const commit = await revParse(path, ref);
+      if (commit === null) throw new Error('git made no commit');
+      return commit;
+    },
     async pin(repositoryId, submissionId, commit) {
       await git(pathOf(repositoryId), ['update-ref', submissionRef(submissionId), commit]);
     },
@@ -117,15 +137,25 @@ const repositorySettings: readonly (readonly [string, string])[] = [
 
 /** A fast-import stream of one commit; its date is fixed, so the same files give the same commit id. */
 function starterStream(files: readonly StarterFile[]): Buffer {
-  const data = (content: string) => {
-    const bytes = Buffer.from(content);
-    return Buffer.concat([Buffer.from(`data ${bytes.length}\n`), bytes, Buffer.from('\n')]);
-  };
-  const parts = [
+  return Buffer.concat([
     Buffer.from(`commit refs/heads/${defaultBranch}\ncommitter Atelier <atelier@localhost> 1767225600 +0000\n`),
     data('Starter'),
-  ];
-  for (const file of files) parts.push(Buffer.from(`M 100644 inline ${JSON.stringify(file.path)}\n`), data(file.content));
-  parts.push(Buffer.from(`reset ${starterRef}\nfrom refs/heads/${defaultBranch}\n\n`));
-  return Buffer.concat(parts);
+    ...files.flatMap(inlineFile),
+    Buffer.from(`reset ${starterRef}\nfrom refs/heads/${defaultBranch}\n\n`),
+  ]);
 }
+
+/** A `data` command of a fast-import stream. */
+function data(content: string): Buffer {
+  const bytes = Buffer.from(content);
+  return Buffer.concat([Buffer.from(`data ${bytes.length}\n`), bytes, Buffer.from('\n')]);
+}
+
+/** The commands that put a file into the commit that is being made. */
+const inlineFile = ({ path, content }: StarterFile): Buffer[] => [
+  Buffer.from(`M 100644 inline ${quotedPath(path)}\n`),
+  data(content),
+];
+
+/** C-style quotes, as fast-import reads them; other bytes stand for themselves. */
+const quotedPath = (path: string) => `"${path.replaceAll(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;

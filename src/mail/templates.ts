@@ -72,6 +72,18 @@ function letterOf(delivery: DeliveryDetails, origin: string): Letter {
         paragraphs: [`The reviewer of “${exercise}” asks for changes. Read the comment, push a fix and submit again.`],
         link,
       };
+    case 'overridden':
+      return {
+        subject: `${exercise}: changed by an administrator`,
+        paragraphs: [`An administrator has changed the state of “${exercise}”. See what it is now, and why.`],
+        link,
+      };
+    case 'task-assigned':
+      return {
+        subject: `${exercise}: assigned to you`,
+        paragraphs: [`An administrator has assigned “${exercise}” to you. Clone its repository to begin.`],
+        link,
+      };
     case 'review-wanted':
     case 'review-reminder':
       return {

@@ -3,10 +3,10 @@ import { CheckRun, type StoredRun, TestCaseResult } from '../database/entities/c
 import type { Em } from '../database/orm.ts';
 import type { LintFinding, ReportedTest, Verdict } from '../domain/check-runs.ts';
 import { recordActivity } from './activity.ts';
+import { changeOpenSubmission, type Concluded } from './submissions.ts';
 
 export interface NewCheckRun {
   readonly submissionId: string;
-  readonly taskId: string;
   readonly revisionId: string;
   readonly runNo: number;
   readonly verdict: Verdict;
@@ -34,39 +34,34 @@ export async function selectOptionalCheckRun(
 }
 
 /**
- * Stores a judging. The first to store a key wins: a second attempt (a worker that was thought dead) gets what the first stored, so
- * there is never more than one verdict of one run.
+ * Stores a judging, under the submission's lock. The first to store a key wins: a second attempt (a worker that was thought dead) gets
+ * what the first stored, so there is never more than one verdict of one run. A submission that was ended meanwhile takes none.
  */
-export async function insertCheckRun(em: Em, input: NewCheckRun): Promise<CheckRunSummary> {
-  return em.transactional(async (tx) => {
-    const checkRunId = newId();
-    const inserted = await tx.upsert(
-      CheckRun,
-      {
-        id: checkRunId,
-        createdAt: new Date(),
-        submission: input.submissionId,
-        revision: input.revisionId,
-        runNo: input.runNo,
-        verdict: input.verdict,
-        sandboxKind: input.sandboxKind,
-        sandboxIdentity: input.sandboxIdentity,
-        runs: input.runs,
-        lintFindings: input.lintFindings,
-        startedAt: input.startedAt,
-        finishedAt: new Date(),
-      },
-      { onConflictFields: ['submission', 'revision', 'runNo'], onConflictAction: 'ignore' },
-    );
-    if (inserted.id !== checkRunId) return { checkRunId: inserted.id, verdict: inserted.verdict };
+export async function insertCheckRun(em: Em, input: NewCheckRun): Promise<CheckRunSummary | Concluded> {
+  return changeOpenSubmission(em, input.submissionId, async (tx, submission) => {
+    const stored = await selectOptionalCheckRun(tx, input);
+    if (stored !== null) return stored;
+    const checkRun = tx.create(CheckRun, {
+      id: input.runNo === 1 ? submission.checkRunId : newId(),
+      createdAt: new Date(),
+      submission,
+      revision: input.revisionId,
+      runNo: input.runNo,
+      verdict: input.verdict,
+      sandboxKind: input.sandboxKind,
+      sandboxIdentity: input.sandboxIdentity,
+      runs: input.runs,
+      lintFindings: input.lintFindings,
+      startedAt: input.startedAt,
+      finishedAt: new Date(),
+    });
     input.tests.forEach(({ suite, name, outcome, message, timeMs }, position) => {
-      tx.create(TestCaseResult, { id: newId(), checkRun: checkRunId, position, suite, name, outcome, message, timeMs });
+      tx.create(TestCaseResult, { id: newId(), checkRun, position, suite, name, outcome, message, timeMs });
     });
     recordActivity(tx, input.verdict === 'accepted' ? 'ci.result.passed' : 'ci.result.failed', {
-      taskId: input.taskId,
-      submissionId: input.submissionId,
+      submission,
       data: { verdict: input.verdict, runNo: input.runNo },
     });
-    return { checkRunId, verdict: input.verdict };
+    return { checkRunId: checkRun.id, verdict: input.verdict };
   });
 }

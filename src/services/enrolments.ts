@@ -48,8 +48,11 @@ async function enrolInCourse(em: Em, course: Course, userId: string): Promise<st
 /** Assigns an exercise's newest revision as a task, in the caller's transaction. */
 async function assignTask(em: Em, input: { enrolment: Enrolment; exercise: Exercise; assigneeId: string }): Promise<Task> {
   const revision = await em.findOneOrFail(ExerciseRevision, { exercise: input.exercise }, { orderBy: { number: 'desc' } });
+  const id = newId();
   const task = em.create(Task, {
-    id: newId(),
+    id,
+    repositoryId: id,
+    repoUrl: null,
     createdAt: new Date(),
     updatedAt: new Date(),
     enrolment: input.enrolment,

@@ -45,9 +45,9 @@ export async function selectRevisionForChecks(em: Em, revisionId: string): Promi
   };
 }
 
-/** The files that a task's repository starts with: the starter and the visible tests. */
-export async function selectStarterFiles(em: Em, taskId: string): Promise<readonly FileOfRevision[]> {
-  const task = await em.findOneOrFail(Task, taskId);
+/** The files that a task's own repository starts with: the starter and the visible tests. */
+export async function selectStarterFiles(em: Em, repositoryId: string): Promise<readonly FileOfRevision[]> {
+  const task = await em.findOneOrFail(Task, { repositoryId });
   const files = await em.find(
     RevisionFile,
     { revision: task.revision.id, role: ['starter', 'visible-test', 'configuration'] },

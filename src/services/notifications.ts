@@ -4,7 +4,7 @@ import { Delivery, Notification } from '../database/entities/notifications.ts';
 import { User } from '../database/entities/users.ts';
 import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
-import type { NotificationKind } from '../domain/notifications.ts';
+import type { DeliveryToStart, NotificationKind } from '../domain/notifications.ts';
 import { countStarted, startEach } from './outbox.ts';
 
 /** Kinds that also go out by mail; the others would be noise in a mailbox. */
@@ -18,6 +18,8 @@ const mailed: ReadonlySet<NotificationKind> = new Set<NotificationKind>([
   'approved',
   'rejected',
   'review-overdue',
+  'overridden',
+  'task-assigned',
 ]);
 
 /**
@@ -26,7 +28,7 @@ const mailed: ReadonlySet<NotificationKind> = new Set<NotificationKind>([
  */
 export async function notify(
   em: Em,
-  about: { userId: string; kind: NotificationKind; causeId: string; submissionId?: string },
+  about: { userId: string; kind: NotificationKind; causeId: string; submissionId?: string | undefined; taskId?: string },
 ): Promise<void> {
   const known = await em.count(Notification, { user: about.userId, kind: about.kind, causeId: about.causeId });
   if (known > 0) return;
@@ -37,6 +39,7 @@ export async function notify(
     kind: about.kind,
     causeId: about.causeId,
     submission: about.submissionId ?? null,
+    task: about.taskId ?? null,
     readAt: null,
   });
   if (!mailed.has(about.kind)) return;
@@ -47,6 +50,10 @@ export async function notify(
     channel: 'mail',
     startedAt: null,
     deliveredAt: null,
+    failedAt: null,
+    lastError: null,
+    workflowRunNo: 1,
+    traceId: null,
   });
 }
 
@@ -138,7 +145,7 @@ export async function markDelivered(em: Em, deliveryId: string): Promise<void> {
 export async function relayUnstartedDeliveries(
   em: Em,
   limit: number,
-  start: (deliveryId: string) => Promise<void>,
+  start: (delivery: DeliveryToStart) => Promise<void>,
 ): Promise<number> {
   const batch = await em.transactional(async (tx) => {
     const rows = await tx.find(
@@ -146,7 +153,7 @@ export async function relayUnstartedDeliveries(
       { startedAt: null },
       { limit, orderBy: { createdAt: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE },
     );
-    return startEach(rows, (row) => start(row.id));
+    return startEach(rows, start);
   });
   return countStarted(batch);
 }

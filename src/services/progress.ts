@@ -7,25 +7,31 @@ import { xpDifference } from '../domain/progress.ts';
 
 /**
  * Brings the ledger in line with the task's state, in the caller's transaction, which holds the task's row lock (the lock is what
- * makes sum-then-insert safe). Returns the XP added; 0 where nothing was owed.
+ * makes sum-then-insert safe). Whoever had XP for the task and is not its assignee any more gives it back. Returns the XP added for the
+ * assignee; 0 where nothing was owed.
  */
 export async function settleTaskXp(em: Em, task: Task, revisionXp: number): Promise<number> {
   const entries = await em.find(XpEntry, { causeKind: 'task', causeId: task.id });
-  const ledgerSum = entries.reduce((sum, entry) => sum + entry.amount, 0);
-  const amount = xpDifference(task.status, revisionXp, ledgerSum);
-  if (amount !== 0) {
+  const assigneeId = task.assignee.id;
+  let addedForAssignee = 0;
+  for (const studentId of new Set([assigneeId, ...entries.map((entry) => entry.student.id)])) {
+    const own = entries.filter((entry) => entry.student.id === studentId);
+    const ledgerSum = own.reduce((sum, entry) => sum + entry.amount, 0);
+    const amount = studentId === assigneeId ? xpDifference(task.status, revisionXp, ledgerSum) : -ledgerSum;
+    if (amount === 0) continue;
+    if (studentId === assigneeId) addedForAssignee = amount;
     em.create(XpEntry, {
       id: newId(),
       createdAt: new Date(),
-      student: task.assignee,
+      student: studentId,
       task,
       amount,
       causeKind: 'task',
       causeId: task.id,
-      sequence: entries.length + 1,
+      sequence: own.length + 1,
     });
   }
-  return amount;
+  return addedForAssignee;
 }
 
 /** A student's XP: the sum of the ledger. */

@@ -4,7 +4,7 @@ import { Course } from '../database/entities/courses.ts';
 import { Cohort } from '../database/entities/enrolments.ts';
 import { Exercise, ExerciseRevision, RevisionFile } from '../database/entities/exercises.ts';
 import type { Em } from '../database/orm.ts';
-import { defaultReviewPolicy } from '../domain/reviews.ts';
+import { defaultClaimLeaseMs, defaultReviewPolicy } from '../domain/reviews.ts';
 import type { CourseContent, ExerciseContent } from './content.ts';
 
 /**
@@ -29,6 +29,7 @@ export async function publishCourse(em: Em, content: CourseContent, options: { i
         isDefault: options.isDefault,
         remindAfterMs,
         dueAfterMs,
+        claimLeaseMs: defaultClaimLeaseMs,
         archivedAt: null,
       });
       tx.create(Cohort, { id: newId(), createdAt: new Date(), course, name: 'open', isDefault: true, archivedAt: null });

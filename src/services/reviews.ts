@@ -1,22 +1,20 @@
-import { createHash } from 'node:crypto';
-import { LockMode, UniqueConstraintViolationException } from '@mikro-orm/core';
 import { newId } from '../database/columns.ts';
 import { CheckRun } from '../database/entities/check-runs.ts';
-import { DecisionRequest, Review } from '../database/entities/reviews.ts';
+import { Review, SubmissionRequest } from '../database/entities/reviews.ts';
 import { Submission } from '../database/entities/submissions.ts';
 import { User } from '../database/entities/users.ts';
 import type { Em } from '../database/orm.ts';
 import type { Verdict } from '../domain/check-runs.ts';
 import { DomainError } from '../domain/errors.ts';
-import { uuidV7 } from '../domain/ids.ts';
 import type { ReviewOutcome } from '../domain/reviews.ts';
+import type { Conclusion } from '../domain/submissions.ts';
 import { taskAfter } from '../domain/tasks.ts';
 import { type Actor, mayReview } from '../domain/users.ts';
 import { recordActivity, recordAudit } from './activity.ts';
 import { notify } from './notifications.ts';
 import { settleTaskXp } from './progress.ts';
-import { closeSubmission } from './submissions.ts';
-import { lockTask } from './tasks.ts';
+import { repeated, requestIdOf, selectOptionalRequest, type StoredRequest, storeRequest } from './requests.ts';
+import { closeSubmission, isSubmissionVisible, lockSubmission, submissionNotFound } from './submissions.ts';
 
 export interface QueueEntry {
   readonly submissionId: string;
@@ -27,6 +25,21 @@ export interface QueueEntry {
   readonly verdict: Verdict | null;
   readonly submittedAt: Date;
   readonly answerDueAt: Date | null;
+  readonly claim: ClaimView | null;
+}
+
+/** Who has claimed a submission, and until when unless they are still there. */
+export interface ClaimView {
+  readonly reviewerId: string;
+  readonly reviewerName: string;
+  readonly leaseUntil: Date;
+}
+
+/** The claim of a submission whose `claimedBy` is populated. */
+export function claimOf(submission: Submission): ClaimView | null {
+  const { claimedBy, leaseUntil } = submission;
+  if (claimedBy === null || leaseUntil === null) return null;
+  return { reviewerId: claimedBy.id, reviewerName: claimedBy.getEntity().name, leaseUntil };
 }
 
 /** What awaits a review, the one due first at the top, without the reviewer's own work. */
@@ -34,7 +47,7 @@ export async function listReviewQueue(em: Em, actor: Actor, limit: number): Prom
   const submissions = await em.find(
     Submission,
     { stage: ['AWAITING_REVIEW', 'UNDER_REVIEW'], student: { $ne: actor.id } },
-    { orderBy: { answerDueAt: 'asc', id: 'asc' }, limit, populate: ['student', 'task.exercise'] },
+    { orderBy: { answerDueAt: 'asc', id: 'asc' }, limit, populate: ['student', 'task.exercise', 'claimedBy'] },
   );
   const checkRuns = await em.find(CheckRun, { submission: submissions.map(({ id }) => id) }, { orderBy: { runNo: 'asc' } });
   const verdicts = new Map(checkRuns.map((run) => [run.submission.id, run.verdict]));
@@ -45,8 +58,9 @@ export async function listReviewQueue(em: Em, actor: Actor, limit: number): Prom
     exerciseTitle: submission.task.$.exercise.$.title,
     attemptNo: submission.attemptNo,
     verdict: verdicts.get(submission.id) ?? null,
-    submittedAt: submission.submittedAt,
+    submittedAt: submission.submittedAt ?? submission.createdAt,
     answerDueAt: submission.answerDueAt,
+    claim: claimOf(submission),
   }));
 }
 
@@ -60,58 +74,32 @@ export interface DecisionInput {
   readonly key: string | null;
 }
 
-/** The same actor and key give the same request id, hence the same update id: asking again cannot decide twice. */
-function requestIdOf(actor: Actor, key: string | null): string {
-  if (key === null) return newId();
-  const digest = createHash('sha256').update(`${actor.id}:decide:${key}`).digest();
-  return uuidV7(digest.readUIntBE(0, 6), digest.subarray(6));
-}
-
 /**
- * Stores what a reviewer asks for; the workflow then decides what becomes of it. A repeat of the key finds what was asked before: it is
+ * Stores what a reviewer decides; the workflow then decides what becomes of it. A repeat of the key finds what was asked before: it is
  * about that submission, also where the task has a newer one by now.
  *
  * @throws DomainError `not-found` for an unknown submission, `self-review`, `key-reused` where the key came with another decision.
  */
-export async function requestDecision(
-  em: Em,
-  actor: Actor,
-  input: DecisionInput,
-): Promise<{ requestId: string; submissionId: string; workflowId: string }> {
-  const requestId = requestIdOf(actor, input.key);
-  const known = await em.findOne(DecisionRequest, requestId, { populate: ['submission'] });
-  if (known !== null) return repeated(known, input);
+export async function requestDecision(em: Em, actor: Actor, input: DecisionInput): Promise<StoredRequest> {
+  const requestId = requestIdOf(actor, 'decide', input.key);
+  const { outcome, comment } = input;
+  const known = await selectOptionalRequest(em, requestId);
+  if (known !== null) {
+    const taskId = known.submission.getEntity().task.id;
+    const about = input.submissionId ?? ((input.taskId ?? taskId) === taskId ? known.submission.id : '');
+    return repeated(known, about, { outcome, comment });
+  }
   const submission = await selectDecidable(em, input);
   if (submission.student.id === actor.id) throw new DomainError('self-review', 'Nobody reviews their own work.');
-  const { outcome, comment } = input;
-  try {
-    em.create(DecisionRequest, { id: requestId, createdAt: new Date(), submission, actor: actor.id, outcome, comment });
-    await em.flush();
-  } catch (error) {
-    if (!(error instanceof UniqueConstraintViolationException)) throw error;
-    // The same request at the same time was first.
-    return repeated(await em.fork().findOneOrFail(DecisionRequest, requestId, { populate: ['submission'] }), input);
-  }
-  return { requestId, submissionId: submission.id, workflowId: submission.workflowId };
-}
-
-function repeated(known: DecisionRequest, input: DecisionInput) {
-  const submission = known.submission.getEntity();
-  const isSame =
-    known.outcome === input.outcome &&
-    known.comment === input.comment &&
-    (input.submissionId ?? submission.id) === submission.id &&
-    (input.taskId ?? submission.task.id) === submission.task.id;
-  if (!isSame) throw new DomainError('key-reused', 'This Idempotency-Key came with another decision before.');
-  return { requestId: known.id, submissionId: submission.id, workflowId: submission.workflowId };
+  return storeRequest(em, { requestId, kind: 'decide', actor, submission, body: { outcome, comment } });
 }
 
 async function selectDecidable(em: Em, input: DecisionInput): Promise<Submission> {
   const submission =
     input.submissionId === undefined
-      ? await em.findOne(Submission, { task: input.taskId ?? null }, { orderBy: { attemptNo: 'desc' } })
-      : await em.findOne(Submission, input.submissionId);
-  if (submission === null) throw new DomainError('not-found', 'There is no such submission.');
+      ? await em.findOne(Submission, { task: input.taskId ?? null, status: 'SUBMITTED' }, { orderBy: { attemptNo: 'desc' } })
+      : await em.findOne(Submission, { id: input.submissionId, status: 'SUBMITTED' });
+  if (submission === null) throw submissionNotFound();
   return submission;
 }
 
@@ -122,34 +110,53 @@ export interface ReviewView {
   readonly outcome: ReviewOutcome;
   readonly comment: string;
   readonly commit: string;
+  /** The review that an override put in its place; null while it holds. */
+  readonly supersededById: string | null;
   readonly createdAt: Date;
 }
+
+const viewReview = (review: Review): ReviewView => ({
+  id: review.id,
+  submissionId: review.submission.id,
+  reviewerId: review.reviewer.id,
+  outcome: review.outcome,
+  comment: review.comment,
+  commit: review.commit,
+  supersededById: review.supersededBy?.id ?? null,
+  createdAt: review.createdAt,
+});
 
 /** The review that a request led to; null where it has not (yet). */
 export async function selectOptionalReviewByRequest(em: Em, requestId: string): Promise<ReviewView | null> {
   const review = await em.findOne(Review, { requestId });
-  if (review === null) return null;
-  return {
-    id: review.id,
-    submissionId: review.submission.id,
-    reviewerId: review.reviewer.id,
-    outcome: review.outcome,
-    comment: review.comment,
-    commit: review.commit,
-    createdAt: review.createdAt,
-  };
+  return review === null ? null : viewReview(review);
 }
+
+/**
+ * One review, for who sees its submission.
+ *
+ * @throws DomainError `not-found`, also for a review that is not visible to the actor.
+ */
+export async function selectReview(em: Em, actor: Actor, reviewId: string): Promise<ReviewView> {
+  const review = await em.findOne(Review, reviewId, { populate: ['submission'] });
+  if (review === null || !isSubmissionVisible(review.submission.$, actor)) throw reviewNotFound();
+  return viewReview(review);
+}
+
+export const reviewNotFound = () => new DomainError('not-found', 'There is no such review.');
 
 export type CommitDecisionResult =
   | { readonly status: 'committed'; readonly reviewId: string; readonly xpAdded: number }
   | {
       readonly status: 'refused';
-      readonly kind: 'already-decided' | 'forbidden' | 'self-review' | 'validation';
+      readonly kind: 'already-decided' | 'claimed' | 'forbidden' | 'self-review' | 'validation';
       readonly message: string;
+      /** Set where the submission is closed already: the workflow ends with it. */
+      readonly conclusion?: Conclusion;
     };
 
 /** What the columns take. Who decides by hand in Temporal may type anything; an error of the database would be repeated for ever. */
-const isStorable = ({ requestId, actorId }: { requestId: string; actorId: string }) =>
+export const isStorable = ({ requestId, actorId }: { requestId: string; actorId: string }) =>
   requestId !== '' &&
   requestId.length <= 100 &&
   !requestId.includes('\0') &&
@@ -171,16 +178,15 @@ export async function commitDecision(
     };
   }
   return em.transactional(async (tx) => {
-    const found = await tx.findOneOrFail(Submission, input.submissionId);
-    const task = await lockTask(tx, found.task.id);
-    const submission = await tx.findOneOrFail(Submission, found.id, { lockMode: LockMode.PESSIMISTIC_WRITE, refresh: true });
+    const { submission, task } = await lockSubmission(tx, input.submissionId);
     const known = await tx.findOne(Review, { requestId: input.requestId });
     if (known !== null && known.submission.id !== submission.id) {
       return { status: 'refused', kind: 'validation', message: 'This requestId decided another submission: take a new one.' };
     }
     if (known !== null) return { status: 'committed', reviewId: known.id, xpAdded: 0 };
-    if (submission.closedAt !== null) {
-      return { status: 'refused', kind: 'already-decided', message: 'This submission is decided already.' };
+    const { conclusion } = submission;
+    if (conclusion !== null) {
+      return { status: 'refused', kind: 'already-decided', message: 'This submission is decided already.', conclusion };
     }
     const reviewer = await tx.findOne(User, { id: input.actorId, disabledAt: null, erasedAt: null });
     if (reviewer === null || !mayReview(reviewer)) {
@@ -189,15 +195,18 @@ export async function commitDecision(
     if (submission.student.id === reviewer.id) {
       return { status: 'refused', kind: 'self-review', message: 'Nobody reviews their own work.' };
     }
-    const request = await tx.findOne(DecisionRequest, { id: input.via === 'api' ? input.requestId : null });
+    if (submission.claimedBy !== null && submission.claimedBy.id !== reviewer.id) {
+      return { status: 'refused', kind: 'claimed', message: 'Another reviewer has claimed this submission.' };
+    }
+    const request = await tx.findOne(SubmissionRequest, { id: input.via === 'api' ? input.requestId : null });
     const review = tx.create(Review, {
       id: newId(),
       createdAt: new Date(),
       submission,
       reviewer,
       outcome: input.outcome,
-      comment: request?.comment ?? "Decided in Temporal's web UI.",
-      commit: submission.source.commit,
+      comment: request?.body.comment ?? "Decided in Temporal's web UI.",
+      commit: submission.source?.commit ?? '',
       requestId: input.requestId,
       via: input.via,
       supersededBy: null,
@@ -216,8 +225,7 @@ export async function commitDecision(
     });
     recordActivity(tx, 'review.created', {
       actorId: reviewer.id,
-      taskId: task.id,
-      submissionId: submission.id,
+      submission,
       data: { outcome: input.outcome, xpAdded },
     });
     recordAudit(tx, {

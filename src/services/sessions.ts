@@ -132,12 +132,22 @@ export async function selectOptionalActor(em: Em, input: { sessionId: string; us
   return session === null ? null : { id: session.user.id, role: session.user.$.role };
 }
 
-/** Makes an access token for git; its text is returned once and never stored. */
+/**
+ * Makes an access token for git; its text is returned once and never stored.
+ *
+ * @param input.seed of the request, where it may be repeated: the same seed gives the same token, so that its repeat can be answered
+ *   without the text being stored. At least 256 secret bits; null makes a token by chance.
+ */
 export async function createAccessToken(
   em: Em,
-  input: { userId: string; name: string; ttlMs: number },
+  input: { userId: string; name: string; ttlMs: number; seed: Buffer | null },
 ): Promise<{ id: string; token: string; expiresAt: Date }> {
-  const token = newToken('atl');
+  const token = input.seed === null ? newToken('atl') : `atl_${input.seed.toString('base64url')}`;
+  const known = await em.findOne(AccessToken, { tokenHash: hashToken(token), user: input.userId });
+  if (known !== null) {
+    if (known.name !== input.name) throw new DomainError('key-reused', 'This Idempotency-Key came with another body before.');
+    return { id: known.id, token, expiresAt: known.expiresAt };
+  }
   const row = em.create(AccessToken, {
     id: newId(),
     createdAt: new Date(),

@@ -4,8 +4,9 @@ import { Submission } from '../database/entities/submissions.ts';
 import type { Em } from '../database/orm.ts';
 import type { LintFinding, Verdict } from '../domain/check-runs.ts';
 import type { ReviewOutcome } from '../domain/reviews.ts';
-import type { Conclusion, SubmissionStage, SubmissionStatus } from '../domain/submissions.ts';
+import type { Conclusion, Draft, SubmissionStage, SubmissionStatus } from '../domain/submissions.ts';
 import type { Actor } from '../domain/users.ts';
+import { type ClaimView, claimOf } from './reviews.ts';
 import { isSubmissionVisible, submissionNotFound } from './submissions.ts';
 
 export interface TestCaseView {
@@ -41,12 +42,19 @@ export interface SubmissionView {
   readonly attemptNo: number;
   readonly counted: boolean | null;
   readonly status: SubmissionStatus;
-  readonly stage: SubmissionStage;
+  /** Null while it is a draft. */
+  readonly stage: SubmissionStage | null;
   readonly conclusion: Conclusion | null;
-  readonly commit: string;
+  /** Where the code came from; null while it is a draft. */
+  readonly source: { readonly kind: 'hosted' | 'files' | 'remote'; readonly url: string | null } | null;
+  /** Null for a draft, and until a remote source is fetched. */
+  readonly commit: string | null;
+  /** What was written in the academy; null where the code came by git. */
+  readonly draft: Draft | null;
   readonly workflowId: string;
-  readonly submittedAt: Date;
+  readonly submittedAt: Date | null;
   readonly answerDueAt: Date | null;
+  readonly claim: ClaimView | null;
   readonly closedAt: Date | null;
   readonly checkRun: CheckRunView | null;
   readonly review: {
@@ -65,7 +73,7 @@ export interface SubmissionView {
  * @throws DomainError `not-found`, also for a submission that is not visible to the actor.
  */
 export async function selectSubmission(em: Em, actor: Actor, submissionId: string): Promise<SubmissionView> {
-  const submission = await em.findOne(Submission, submissionId);
+  const submission = await em.findOne(Submission, submissionId, { populate: ['claimedBy'] });
   if (submission === null || !isSubmissionVisible(submission, actor)) throw submissionNotFound();
   const isOwn = submission.student.id === actor.id;
   const checkRun = await em.findOne(CheckRun, { submission }, { orderBy: { runNo: 'desc' }, populate: ['testCaseResults'] });
@@ -79,10 +87,16 @@ export async function selectSubmission(em: Em, actor: Actor, submissionId: strin
     status: submission.status,
     stage: submission.stage,
     conclusion: submission.conclusion,
-    commit: submission.source.commit,
+    source:
+      submission.source === null
+        ? null
+        : { kind: submission.source.kind, url: submission.source.kind === 'remote' ? submission.source.url : null },
+    commit: submission.source?.commit ?? null,
+    draft: submission.draft,
     workflowId: submission.workflowId,
     submittedAt: submission.submittedAt,
     answerDueAt: submission.answerDueAt,
+    claim: claimOf(submission),
     closedAt: submission.closedAt,
     checkRun: checkRun === null ? null : viewCheckRun(checkRun, isOwn),
     review:

@@ -17,7 +17,12 @@ export interface TaskView {
   readonly xp: number;
   readonly assigneeId: string;
   readonly latestSubmissionId: string | null;
+  /** Of our own repository for it. */
+  readonly repositoryId: string;
+  readonly repoUrl: string | null;
   readonly updatedAt: Date;
+  /** Goes up with every change. */
+  readonly version: number;
 }
 
 export interface TaskDetails extends TaskView {
@@ -37,7 +42,10 @@ function viewTask(task: Task, latestSubmissionId: string | null): TaskView {
     xp: task.revision.getEntity().xp,
     assigneeId: task.assignee.id,
     latestSubmissionId,
+    repositoryId: task.repositoryId,
+    repoUrl: task.repoUrl,
     updatedAt: task.updatedAt,
+    version: task.version,
   };
 }
 
@@ -48,7 +56,11 @@ export async function listTasks(em: Em, userId: string): Promise<TaskView[]> {
     { assignee: userId },
     { populate: [...shown], orderBy: { exercise: { course: { slug: 'asc' }, position: 'asc' } } },
   );
-  const submissions = await em.find(Submission, { task: tasks.map((task) => task.id) }, { orderBy: { attemptNo: 'asc' } });
+  const submissions = await em.find(
+    Submission,
+    { task: tasks.map((task) => task.id), status: 'SUBMITTED' },
+    { orderBy: { attemptNo: 'asc' } },
+  );
   const latest = new Map(submissions.map((submission) => [submission.task.id, submission.id]));
   return tasks.map((task) => viewTask(task, latest.get(task.id) ?? null));
 }
@@ -59,8 +71,18 @@ export async function listTasks(em: Em, userId: string): Promise<TaskView[]> {
  * @throws DomainError `not-found`, also for a task that is not visible to the actor: its existence is not told.
  */
 export async function selectTask(em: Em, actor: Actor, taskId: string): Promise<TaskDetails> {
-  const task = await em.findOne(Task, taskId, { populate: [...shown] });
-  const latest = await em.findOne(Submission, { task: taskId }, { orderBy: { attemptNo: 'desc' } });
+  return selectVisibleTask(em, actor, { id: taskId });
+}
+
+/** The same by the id of its repository, as git names it. */
+export async function selectTaskByRepository(em: Em, actor: Actor, repositoryId: string): Promise<TaskDetails> {
+  return selectVisibleTask(em, actor, { repositoryId });
+}
+
+async function selectVisibleTask(em: Em, actor: Actor, which: { id: string } | { repositoryId: string }): Promise<TaskDetails> {
+  const task = await em.findOne(Task, which, { populate: [...shown] });
+  const latest =
+    task === null ? null : await em.findOne(Submission, { task, status: 'SUBMITTED' }, { orderBy: { attemptNo: 'desc' } });
   const isVisible = task?.assignee.id === actor.id || actor.role === 'SUPER_ADMIN' || (mayReview(actor) && latest !== null);
   if (task === null || !isVisible) throw taskNotFound();
   return { ...viewTask(task, latest?.id ?? null), statement: task.revision.getEntity().statement };
@@ -75,6 +97,24 @@ export async function lockTask(em: Em, taskId: string): Promise<Task> {
   const task = await em.findOne(Task, taskId, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (task === null) throw taskNotFound();
   return task;
+}
+
+/**
+ * Names another host's repository that is submitted in place of our own; null goes back to our own.
+ *
+ * @param input.repoUrl in canonical form (`repo-urls.ts`).
+ * @throws DomainError `not-found` unless the actor is the assignee, `invalid-state` while the task is submitted or approved.
+ */
+export async function setRepoUrl(em: Em, input: { taskId: string; actorId: string; repoUrl: string | null }): Promise<void> {
+  await em.transactional(async (tx) => {
+    const task = await lockTask(tx, input.taskId);
+    if (task.assignee.id !== input.actorId) throw taskNotFound();
+    if (!['TODO', 'IN_PROGRESS', 'REJECTED'].includes(task.status)) {
+      throw new DomainError('invalid-state', `The repository of a task that is ${task.status} stays as it is.`);
+    }
+    task.repoUrl = input.repoUrl;
+    task.updatedAt = new Date();
+  });
 }
 
 /** Notes that the assignee has begun (the first push). A repeat, and a task that is under way, changes nothing. */

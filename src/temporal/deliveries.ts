@@ -1,16 +1,17 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { DomainError } from '../domain/errors.ts';
+import type { DeliveryToStart } from '../domain/notifications.ts';
 import { deliveryWorkflowId, taskQueues } from '../workflows/contract.ts';
 import type { deliveryWorkflow } from '../workflows/delivery.ts';
 
 /** Starts the workflow of one delivery; repeating it is safe. @throws DomainError `unavailable`. */
-export function createDeliveryStarter(client: Client): (deliveryId: string) => Promise<void> {
-  return async (deliveryId) => {
+export function createDeliveryStarter(client: Client): (delivery: DeliveryToStart) => Promise<void> {
+  return async ({ id: deliveryId, workflowRunNo }) => {
     try {
       await client.connection.withDeadline(Date.now() + 2_000, () =>
         client.workflow.start<typeof deliveryWorkflow>('deliveryWorkflow', {
           taskQueue: taskQueues.submissions,
-          workflowId: deliveryWorkflowId(deliveryId),
+          workflowId: deliveryWorkflowId(deliveryId, workflowRunNo),
           args: [{ deliveryId }],
           workflowIdConflictPolicy: 'USE_EXISTING',
           workflowIdReusePolicy: 'REJECT_DUPLICATE',

@@ -5,15 +5,30 @@ import {
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, type UpdateDefinition } from '@temporalio/common';
 import { DomainError, type ErrorKind } from '../domain/errors.ts';
-import type { CancelRequest, DecisionRequest } from '../domain/reviews.ts';
+import type { CancelRequest, ClaimRequest, DecisionRequest, OverrideMessage, ReleaseRequest } from '../domain/reviews.ts';
 import type { SubmissionToStart } from '../domain/submissions.ts';
-import { cancelSubmission, checksStarted, decideReview, searchAttributes, taskQueues } from '../workflows/contract.ts';
+import {
+  cancelSubmission,
+  checksStarted,
+  claimReview,
+  decideReview,
+  overrideSubmission,
+  releaseReview,
+  resolveParked,
+  searchAttributes,
+  taskQueues,
+} from '../workflows/contract.ts';
 import type { submissionWorkflow } from '../workflows/submission.ts';
 
 /** `closed`: the workflow has ended (or never began): the database knows with what. */
-export type DecideResult = { readonly status: 'decided'; readonly reviewId: string } | { readonly status: 'closed' };
+export interface Closed {
+  readonly status: 'closed';
+}
+export type DecideResult = { readonly status: 'decided'; readonly reviewId: string } | Closed;
+export type ClaimResult = { readonly status: 'claimed'; readonly leaseUntil: Date } | Closed;
+export type ToldResult = { readonly status: 'told' } | Closed;
 
 /** All that is said to submission workflows, in domain words: callers never see the SDK. */
 export interface SubmissionWorkflows {
@@ -34,7 +49,15 @@ export interface SubmissionWorkflows {
    *
    * @throws DomainError as `decide`.
    */
-  cancel(workflowId: string, request: CancelRequest): Promise<{ readonly status: 'told' | 'closed' }>;
+  cancel(workflowId: string, request: CancelRequest): Promise<ToldResult>;
+  /** Has a reviewer claim the submission, and waits for the commit. @throws DomainError as `decide`. */
+  claim(workflowId: string, request: ClaimRequest): Promise<ClaimResult>;
+  /** Gives a claim back, and waits for the commit. @throws DomainError as `decide`. */
+  release(workflowId: string, request: ReleaseRequest): Promise<ToldResult>;
+  /** An admin's word on a parked submission. @throws DomainError as `decide`. */
+  resolveParked(workflowId: string, request: { requestId: string; action: 'redrive' | 'close' }): Promise<ToldResult>;
+  /** Takes the submission out of its workflow's hands. @throws DomainError as `decide`, `already-decided` while a decision is committed. */
+  override(workflowId: string, message: OverrideMessage): Promise<ToldResult>;
   /** Tells the workflow that the judge has begun. */
   announceChecksStarted(workflowId: string): Promise<void>;
   /**
@@ -46,7 +69,7 @@ export interface SubmissionWorkflows {
 
 /** How long a request of the API waits: short, because the relay starts the workflow anyway. */
 const startDeadlineMs = 2_000;
-const decideDeadlineMs = 5_000;
+const updateDeadlineMs = 5_000;
 
 /** A worker's poll is open for 60 s before it is renewed. */
 const pollMs = 65_000;
@@ -56,6 +79,29 @@ const activityTaskQueue = 2;
 
 export function createSubmissionWorkflows(client: Client): SubmissionWorkflows {
   const within = <T>(ms: number, call: () => Promise<T>) => client.connection.withDeadline(Date.now() + ms, call);
+
+  /** The answer to an update with this id; null where the workflow is not running. */
+  async function update<R extends object | void, A>(
+    workflowId: string,
+    updateId: string,
+    definition: UpdateDefinition<R, [A]>,
+    message: A,
+  ): Promise<{ answer: R } | null> {
+    try {
+      const handle = client.workflow.getHandle(workflowId);
+      const answer = await within(updateDeadlineMs, () =>
+        handle.executeUpdate<R, [A]>(definition, { updateId, args: [message] }),
+      );
+      return { answer };
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return null;
+      throw refusalOf(error);
+    }
+  }
+
+  const closed: Closed = { status: 'closed' };
+  const told = (result: object | null): ToldResult => (result === null ? closed : { status: 'told' });
+
   return {
     async start(submission) {
       try {
@@ -85,27 +131,29 @@ export function createSubmissionWorkflows(client: Client): SubmissionWorkflows {
     },
 
     async decide(workflowId, request) {
-      try {
-        const { reviewId } = await within(decideDeadlineMs, () =>
-          client.workflow.getHandle(workflowId).executeUpdate(decideReview, { updateId: request.requestId, args: [request] }),
-        );
-        return { status: 'decided', reviewId };
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError) return { status: 'closed' };
-        throw refusalOf(error);
-      }
+      const result = await update(workflowId, request.requestId, decideReview, request);
+      return result === null ? closed : { status: 'decided', reviewId: result.answer.reviewId };
+    },
+
+    async claim(workflowId, request) {
+      const result = await update(workflowId, request.requestId, claimReview, request);
+      return result === null ? closed : { status: 'claimed', leaseUntil: new Date(result.answer.leaseUntil) };
     },
 
     async cancel(workflowId, request) {
-      try {
-        await within(decideDeadlineMs, () =>
-          client.workflow.getHandle(workflowId).executeUpdate(cancelSubmission, { args: [request] }),
-        );
-        return { status: 'told' };
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError) return { status: 'closed' };
-        throw refusalOf(error);
-      }
+      return told(await update(workflowId, request.requestId, cancelSubmission, request));
+    },
+
+    async release(workflowId, request) {
+      return told(await update(workflowId, request.requestId, releaseReview, request));
+    },
+
+    async resolveParked(workflowId, { requestId, action }) {
+      return told(await update(workflowId, requestId, resolveParked, { action }));
+    },
+
+    async override(workflowId, message) {
+      return told(await update(workflowId, message.overrideId, overrideSubmission, message));
     },
 
     async announceChecksStarted(workflowId) {
@@ -133,6 +181,7 @@ export function createSubmissionWorkflows(client: Client): SubmissionWorkflows {
 /** The kinds that a workflow refuses an update with. */
 const refusals: ReadonlySet<string> = new Set<ErrorKind>([
   'already-decided',
+  'claimed',
   'invalid-state',
   'self-review',
   'forbidden',
@@ -147,7 +196,7 @@ function refusalOf(error: unknown): DomainError {
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
     return new DomainError(
       'outcome-unknown',
-      'No answer in time: the decision may or may not be taken. Repeat with the same Idempotency-Key.',
+      'No answer in time: it may or may not be done. Repeat with the same Idempotency-Key.',
       { cause: error },
     );
   }

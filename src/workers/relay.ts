@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Orm } from '../database/orm.ts';
+import type { DeliveryToStart } from '../domain/notifications.ts';
 import type { Logger } from '../logger.ts';
 import { relayUnstartedDeliveries } from '../services/notifications.ts';
+import { relayUnstartedOverrides } from '../services/overrides.ts';
 import { relayUnstartedSubmissions } from '../services/submissions.ts';
 import type { SubmissionWorkflows } from '../temporal/submissions.ts';
 
@@ -17,12 +19,13 @@ const batchSize = 20;
  */
 export async function runRelay(dependencies: {
   orm: Orm;
-  workflows: SubmissionWorkflows;
-  startDelivery: (deliveryId: string) => Promise<void>;
+  workflows: Pick<SubmissionWorkflows, 'start'>;
+  startDelivery: (delivery: DeliveryToStart) => Promise<void>;
+  startOverride: (overrideId: string) => Promise<void>;
   logger: Logger;
   signal: AbortSignal;
 }): Promise<void> {
-  const { orm, workflows, startDelivery, logger, signal } = dependencies;
+  const { orm, workflows, startDelivery, startOverride, logger, signal } = dependencies;
   const attempt = async (relay: () => Promise<number>) => {
     try {
       await relay();
@@ -32,6 +35,7 @@ export async function runRelay(dependencies: {
   };
   while (!signal.aborted) {
     await attempt(() => relayUnstartedSubmissions(orm.em.fork(), batchSize, (submission) => workflows.start(submission)));
+    await attempt(() => relayUnstartedOverrides(orm.em.fork(), batchSize, startOverride));
     await attempt(() => relayUnstartedDeliveries(orm.em.fork(), batchSize, startDelivery));
     await delay(intervalMs, undefined, { signal }).catch(() => undefined);
   }

@@ -1,37 +1,79 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createOverrideActivities } from '../activities/overrides.ts';
 import { createSubmissionActivities } from '../activities/submissions.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
+import { removeStaleFetches } from '../git/read-commit.ts';
 import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
 import { createTemporalClient } from '../temporal/client.ts';
 import { createDeliveryStarter } from '../temporal/deliveries.ts';
 import { prepareNamespace } from '../temporal/namespace.ts';
+import { createOverrideWorkflows } from '../temporal/overrides.ts';
+import { createWorkflowInspection } from '../temporal/reconcile.ts';
 import { createSubmissionWorkflows } from '../temporal/submissions.ts';
 import { taskQueues } from '../workflows/contract.ts';
 import { runWorker, workflowsPath } from './create-worker.ts';
+import { reconcile } from './reconciler.ts';
 import { runRelay } from './relay.ts';
+import { repeatUntilStopped } from './repeat.ts';
 
-/** The submissions worker: all workflows, their short database activities, and the relay. */
+/** The submissions worker: all workflows, their short database activities, the relay, and the reconciler. */
 const config = readConfig(process.env);
 const logger = createLogger('submissions-worker', config.LOG_LEVEL);
+
+/** How often PostgreSQL and Temporal are compared; a workflow that is gone is replaced within two turns. */
+const reconcileIntervalMs = 60_000;
+
+/** Longer than any fetch takes. */
+const staleFetchMs = 10 * 60_000;
+
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
 await prepareNamespace(client);
+const workflows = createSubmissionWorkflows(client);
 const stopRelay = new AbortController();
 const relay = runRelay({
   orm,
-  workflows: createSubmissionWorkflows(client),
+  workflows,
   startDelivery: createDeliveryStarter(client),
+  startOverride: (overrideId) => createOverrideWorkflows(client).start(overrideId),
   logger,
   signal: stopRelay.signal,
 });
+const stopReconciling = repeatUntilStopped(
+  async () => {
+    await reconcile({ orm, inspection: createWorkflowInspection(client), logger }, reconcileIntervalMs);
+  },
+  {
+    intervalMs: reconcileIntervalMs,
+    onError: (error) => logger.warn({ err: error }, 'could not reconcile PostgreSQL and Temporal; trying again'),
+  },
+);
+const scratchFolder = join(config.ATELIER_DATA, 'fetches');
+await mkdir(scratchFolder, { recursive: true, mode: 0o700 });
+const stopCleaning = repeatUntilStopped(
+  async () => {
+    await removeStaleFetches(scratchFolder, new Date(Date.now() - staleFetchMs));
+  },
+  { intervalMs: staleFetchMs, onError: (error) => logger.error({ err: error }, 'could not remove what dead workers left') },
+);
 const repositories = openRepositories(join(config.ATELIER_DATA, 'repositories'));
 await runWorker(
   config,
   logger,
-  { taskQueue: taskQueues.submissions, workflowsPath, activities: createSubmissionActivities({ orm, repositories }) },
+  {
+    taskQueue: taskQueues.submissions,
+    workflowsPath,
+    activities: {
+      ...createSubmissionActivities({ orm, repositories, repoHosts: config.REPO_HOSTS, scratchFolder }),
+      ...createOverrideActivities({ orm, workflows }),
+    },
+  },
   async () => {
+    stopReconciling();
+    stopCleaning();
     stopRelay.abort();
     await relay;
     await client.connection.close();

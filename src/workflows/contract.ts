@@ -1,6 +1,13 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { CancelRequest, DecisionRequest } from '../domain/reviews.ts';
+import type {
+  CancelRequest,
+  ClaimRequest,
+  DecisionRequest,
+  OverrideMessage,
+  OverrideSignal,
+  ReleaseRequest,
+} from '../domain/reviews.ts';
 import type { Conclusion, SubmissionStage } from '../domain/submissions.ts';
 
 /** One task queue per process, so that each scales by itself. */
@@ -10,8 +17,11 @@ export const taskQueues = {
   notifications: 'atelier-notifications',
 } as const;
 
-/** Spells a delivery's workflow id; a submission's is spelt in its row. */
-export const deliveryWorkflowId = (deliveryId: string) => `delivery-${deliveryId}`;
+/** Spells a delivery's workflow id; the first one's has no number. A submission's is spelt in its row. */
+export const deliveryWorkflowId = (deliveryId: string, runNo: number) =>
+  runNo === 1 ? `delivery-${deliveryId}` : `delivery-${deliveryId}-${runNo}`;
+
+export const overrideWorkflowId = (overrideId: string) => `override-${overrideId}`;
 
 /** Opaque values only: search attributes are stored in clear. */
 export const searchAttributes = {
@@ -42,14 +52,38 @@ export const decideReview = defineUpdate<DecisionAnswer, [DecisionRequest]>('dec
 /** The same decision by hand in Temporal's web UI or CLI. A signal cannot answer: what is invalid is logged and ignored. */
 export const reviewDecided = defineSignal<[Omit<DecisionRequest, 'via'>]>('reviewDecided');
 
+export interface ClaimAnswer {
+  /** Unix milliseconds. */
+  readonly leaseUntil: number;
+}
+
+/** A reviewer takes the submission on: nobody else decides until they release it, or are gone for the length of the lease. */
+export const claimReview = defineUpdate<ClaimAnswer, [ClaimRequest]>('claimReview');
+
+/** The holder, or an admin, gives the claim back. */
+export const releaseReview = defineUpdate<void, [ReleaseRequest]>('releaseReview');
+
+/** An override takes the submission out of the workflow's hands. Returns when it will do nothing more but commit that override. */
+export const overrideSubmission = defineUpdate<void, [OverrideMessage]>('overrideSubmission');
+
+/** An override by hand in Temporal's web UI or CLI; what is invalid is logged and ignored. */
+export const overrideRequested = defineSignal<[OverrideSignal]>('overrideRequested');
+
 /** The student, or an admin, takes the submission back; possible until it is decided. Returns when the process is told to end. */
 export const cancelSubmission = defineUpdate<void, [CancelRequest]>('cancelSubmission');
 
 /** The judge has begun: until then a submission waits in the queue, also where no sandbox runs. */
 export const checksStarted = defineSignal('checksStarted');
 
-/** An admin's word on a parked submission: try again, or close it without charging the student. */
-export const parkedResolved = defineSignal<[{ readonly action: 'redrive' | 'close' }]>('parkedResolved');
+export interface ParkedResolution {
+  readonly action: 'redrive' | 'close';
+}
+
+/** An admin's word on a parked submission, by the API: try again, or close it without charging the student. */
+export const resolveParked = defineUpdate<void, [ParkedResolution]>('resolveParked');
+
+/** The same by hand in Temporal's web UI or CLI; what is invalid is logged and ignored. */
+export const parkedResolved = defineSignal<[ParkedResolution]>('parkedResolved');
 
 /** For debugging; pages read PostgreSQL. */
 export const submissionState = defineQuery<{ readonly stage: SubmissionStage; readonly parkedReason: string | null }>(
@@ -58,4 +92,8 @@ export const submissionState = defineQuery<{ readonly stage: SubmissionStage; re
 
 export interface DeliveryInput {
   readonly deliveryId: string;
+}
+
+export interface OverrideInput {
+  readonly overrideId: string;
 }

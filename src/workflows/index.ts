@@ -1,2 +1,3 @@
 export { deliveryWorkflow } from './delivery.ts';
+export { overrideWorkflow } from './override.ts';
 export { submissionWorkflow } from './submission.ts';

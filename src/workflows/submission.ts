@@ -12,14 +12,20 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import type { JudgingActivities } from '../activities/judging.ts';
+import type { OverrideActivities } from '../activities/overrides.ts';
 import type { SubmissionActivities } from '../activities/submissions.ts';
 import * as reviews from '../domain/reviews.ts';
-import type { Conclusion, SubmissionStage } from '../domain/submissions.ts';
+import type { Conclusion, ParkedClass, SubmissionStage } from '../domain/submissions.ts';
 import {
   cancelSubmission,
   checksStarted,
+  claimReview,
   decideReview,
+  overrideRequested,
+  overrideSubmission,
   parkedResolved,
+  releaseReview,
+  resolveParked,
   reviewDecided,
   searchAttributes,
   type SubmissionInput,
@@ -33,7 +39,7 @@ import {
  * retryable (activities/failures.ts).
  */
 const databaseStep = (summary: string) =>
-  proxyActivities<SubmissionActivities>({
+  proxyActivities<SubmissionActivities & OverrideActivities>({
     // Some milliseconds of work; a task that a dying worker took is given to the next one after this.
     startToCloseTimeout: '15s',
     retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '15s' },
@@ -42,10 +48,22 @@ const databaseStep = (summary: string) =>
 
 const { fetchSource } = databaseStep('pin the submitted commit');
 const { enterStage } = databaseStep('write the stage');
+const { commitClaim } = databaseStep('commit the claim');
+const { commitRelease } = databaseStep('give the claim back');
+const { checkLease } = databaseStep('look whether the reviewer is still there');
+const { recordOverrideSignal } = databaseStep('store the override that came by signal');
+const { commitOverride } = databaseStep('commit the override: task, review, XP, notices');
 const { openReview } = databaseStep('open the review and promise an answer time');
 const { remindReviewers } = databaseStep('remind the reviewers');
 const { commitDecision } = databaseStep('commit the decision: review, task, XP, notices');
 const { concludeWithoutReview } = databaseStep('conclude, and open the task again');
+
+const { fetchRemoteSource } = proxyActivities<SubmissionActivities>({
+  // The fetch itself is bounded to a minute.
+  startToCloseTimeout: '2m',
+  retry: { initialInterval: '2s', backoffCoefficient: 2, maximumInterval: '15s' },
+  summary: "fetch the student's repository into our own",
+});
 
 const { judgeSubmission } = proxyActivities<JudgingActivities>({
   taskQueue: taskQueues.judging,
@@ -67,30 +85,44 @@ const { judgeSubmission } = proxyActivities<JudgingActivities>({
 export async function submissionWorkflow({ submissionId, studentId }: SubmissionInput): Promise<SubmissionOutcome> {
   const progress = trackProgress(submissionId);
   const review = awaitReview(submissionId, studentId, progress);
-  const cancellation = awaitCancellation(studentId, review);
+  const interruption = awaitInterruption(submissionId, studentId, review);
 
-  const conclusion = await cancellation.unlessCancelled(() => progress.parkedOnTrouble(process));
+  const ended = await interruption.unlessInterrupted(() => progress.parkedOnTrouble(process));
   review.close();
-  if (conclusion !== 'approved' && conclusion !== 'rejected') {
-    const actorId = cancellation.cancelledBy();
-    await CancellationScope.nonCancellable(() => concludeWithoutReview({ submissionId, conclusion, actorId }));
-  }
+  const conclusion = await CancellationScope.nonCancellable(() => conclude(ended));
   progress.show('CLOSED', conclusion);
   // Whoever waits for an update's answer gets it before the workflow ends.
   await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
   return { conclusion };
 
   async function process(): Promise<Conclusion> {
-    const source = await fetchSource({ submissionId });
-    // A run that was reset in Temporal finds what the first one did.
+    let source = await fetchSource({ submissionId });
+    if (source.status === 'remote') source = await fetchRemoteSource({ submissionId });
+    // A run that was reset in Temporal, or one that is overridden, finds what has become of the submission.
     if (source.status === 'concluded') return source.conclusion;
     if (source.status === 'unavailable') return 'source-unavailable';
 
     const judged = await judgeSubmission({ submissionId, runNo: 1 });
+    if (judged.status === 'concluded') return judged.conclusion;
     if (judged.status === 'source-unavailable') return 'source-unavailable';
     if (judged.verdict !== 'accepted') return 'checks-failed';
 
     return review.concluded();
+  }
+
+  /** What no review has committed is committed here; where PostgreSQL knows another end already, that is the one. */
+  async function conclude(end: Conclusion | Overridden): Promise<Conclusion> {
+    if (end === 'approved' || end === 'rejected') return end;
+    if (typeof end === 'object') await commitOverride({ overrideId: end.overrideId });
+    const planned = typeof end === 'object' ? 'closed-by-admin' : end;
+    const actorId = interruption.cancelledBy();
+    const concluded: { conclusion: Conclusion } | undefined = await concludeWithoutReview({
+      submissionId,
+      conclusion: planned,
+      actorId,
+    });
+    // Histories of 0.1.0 hold no answer here.
+    return concluded?.conclusion ?? planned;
   }
 }
 
@@ -105,6 +137,20 @@ function trackProgress(submissionId: string) {
     if (stage === 'PARKED' && (request?.action === 'redrive' || request?.action === 'close')) resolution = request.action;
     else log.warn('ignored parkedResolved', { stage });
   });
+
+  setHandler(
+    resolveParked,
+    ({ action }) => {
+      resolution = action;
+    },
+    {
+      validator: (request) => {
+        const isAction = request?.action === 'redrive' || request?.action === 'close';
+        if (!isAction) throw refusalFailure({ kind: 'validation', message: 'action is redrive or close.' });
+        if (stage !== 'PARKED') throw refusalFailure({ kind: 'invalid-state', message: 'This submission is not parked.' });
+      },
+    },
+  );
 
   setHandler(checksStarted, () => {
     if (stage === 'QUEUED') show('CHECKING', 'the checks run');
@@ -129,7 +175,7 @@ function trackProgress(submissionId: string) {
         parkedReason = error.cause?.message ?? error.message;
         resolution = null;
         show('PARKED', `our own trouble: ${parkedReason}. Signal parkedResolved {"action": "redrive"} or {"action": "close"}.`);
-        await enterStage({ submissionId, stage: 'PARKED', parkedReason });
+        await enterStage({ submissionId, stage: 'PARKED', parkedReason, parkedClass: parkedClassOf(error) });
         await condition(() => resolution !== null);
         parkedReason = null;
         if (resolution === 'close') return 'closed-by-admin';
@@ -143,9 +189,19 @@ function trackProgress(submissionId: string) {
   return { show, parkedOnTrouble };
 }
 
-/** The decision by update and by signal, both through the reducer of domain/reviews.ts, and the reminders beside it. */
+/** Whether trying again may help: as the failed step says, else whether it was tried again by itself. */
+function parkedClassOf({ cause }: ActivityFailure): ParkedClass {
+  if (!(cause instanceof ApplicationFailure)) return 'transient';
+  const [details] = (cause.details ?? []) as ({ parkedClass?: ParkedClass } | undefined)[];
+  return details?.parkedClass ?? (cause.nonRetryable ? 'permanent' : 'transient');
+}
+
+/** Decision and claim by update and by signal, all through the reducer of domain/reviews.ts, with the reminders and the lease beside them. */
 function awaitReview(submissionId: string, studentId: string, progress: ReturnType<typeof trackProgress>) {
   let gate = reviews.newReviewGate(studentId);
+  /** Of the claim that stands; another object for each claim. */
+  let lease: { readonly until: number } | null = null;
+  let lastCommit = Promise.resolve();
   const answers = new Map<string, { reviewId: string } | reviews.Refusal>();
 
   setHandler(
@@ -159,12 +215,7 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
       if (answer === undefined || 'kind' in answer) throw refusalFailure(answer);
       return answer;
     },
-    {
-      validator: (request) => {
-        const refusal = reviews.refusalOf(gate, request);
-        if (refusal !== null) throw refusalFailure(refusal);
-      },
-    },
+    { validator: (request) => refuse(reviews.refusalOf(gate, request)) },
   );
   setHandler(reviewDecided, (signal) => {
     const request = { ...signal, via: 'temporal' } as const;
@@ -173,12 +224,56 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     else log.warn('ignored reviewDecided', { kind: refusal.kind });
   });
 
+  setHandler(
+    claimReview,
+    async (request) => {
+      const before = gate.claimedBy;
+      gate = reviews.claim(gate, request.actorId);
+      const result = await inTurn(() => commitClaim({ submissionId, actorId: request.actorId }));
+      if ('leaseUntil' in result) {
+        lease = { until: result.leaseUntil };
+        progress.show('UNDER_REVIEW', 'a reviewer has claimed it');
+        return { leaseUntil: result.leaseUntil };
+      }
+      if (gate.claimedBy === request.actorId) gate = reviews.claim(gate, before);
+      throw refusalFailure('kind' in result ? result : decidedAlready);
+    },
+    { validator: (request) => refuse(reviews.refusalOfClaim(gate, request)) },
+  );
+  setHandler(
+    releaseReview,
+    async ({ actorId }) => {
+      if (gate.claimedBy === null) return;
+      // Free at once; the claim of another, which may come while this is committed, is committed after it.
+      unclaim();
+      await inTurn(() => commitRelease({ submissionId, actorId }));
+    },
+    { validator: (request) => refuse(reviews.refusalOfRelease(gate, request)) },
+  );
+
+  /** Claims and releases are committed in the order in which the gate took them. */
+  async function inTurn<T>(commit: () => Promise<T>): Promise<T> {
+    const turn = lastCommit.then(commit);
+    lastCommit = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    return turn;
+  }
+
+  function unclaim(): void {
+    gate = reviews.claim(gate, null);
+    lease = null;
+    progress.show('AWAITING_REVIEW', 'free for a reviewer');
+  }
+
   /** Opens the review and waits until a decision is committed; a refused one (role lost meanwhile) opens the gate again. */
-  async function concluded(): Promise<'approved' | 'rejected'> {
+  async function concluded(): Promise<Conclusion> {
     try {
       // Before the activity, not after: its commit may be seen, and answered, before its completion gets here.
       gate = reviews.reopen(gate, 'open');
       const plan = await openReview({ submissionId });
+      if ('conclusion' in plan) return plan.conclusion;
       progress.show(
         'AWAITING_REVIEW',
         'signal reviewDecided {"requestId": "any-unique-text", "actorId": "<reviewer id>", "outcome": "APPROVED"}',
@@ -192,34 +287,45 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     }
   }
 
-  async function committed(plan: reviews.ReviewPlan): Promise<'approved' | 'rejected'> {
-    for (;;) {
-      const request = await decidedOrReminded(plan);
-      // Not cancelled half-way: from here on it is decided.
-      const result = await CancellationScope.nonCancellable(() => commitDecision({ submissionId, ...request }));
-      if (result.status === 'committed') {
-        answers.set(request.requestId, { reviewId: result.reviewId });
-        return request.outcome === 'APPROVED' ? 'approved' : 'rejected';
-      }
-      leave('open', { kind: result.kind, message: result.message });
-    }
-  }
-
-  /** Waits for a decision; on the plan's instants it reminds. Overdue never decides by itself. */
-  async function decidedOrReminded(plan: reviews.ReviewPlan): Promise<reviews.DecisionRequest> {
+  async function committed(plan: reviews.ReviewPlan): Promise<Conclusion> {
     const reminders = [
       { at: plan.remindAt, kind: 'review-reminder' },
       { at: plan.dueAt, kind: 'review-overdue' },
     ] as const;
-    for (const { at, kind } of reminders) {
-      const waitMs = at - Date.now();
-      if (waitMs > 0) await condition(() => gate.decision !== null, waitMs);
-      if (gate.decision !== null) return gate.decision;
-      await remindReviewers({ submissionId, kind });
-    }
+    let reminded = 0;
     for (;;) {
-      if (gate.decision !== null) return gate.decision;
-      await condition(() => gate.decision !== null);
+      if (gate.decision !== null) {
+        const request = gate.decision;
+        // Not cancelled half-way: from here on it is decided.
+        const result = await CancellationScope.nonCancellable(() => commitDecision({ submissionId, ...request }));
+        if (result.status === 'committed') {
+          answers.set(request.requestId, { reviewId: result.reviewId });
+          return request.outcome === 'APPROVED' ? 'approved' : 'rejected';
+        }
+        leave('open', { kind: result.kind, message: result.message });
+        if (result.conclusion !== undefined) return result.conclusion;
+        continue;
+      }
+      const reminder = reminders[reminded];
+      const watched = lease;
+      const until = Math.min(reminder?.at ?? Infinity, watched?.until ?? Infinity);
+      const isWoken = () => gate.decision !== null || lease !== watched;
+      if (until === Infinity) await condition(isWoken);
+      else if (until > Date.now()) await condition(isWoken, until - Date.now());
+      if (isWoken()) continue;
+      if (watched?.until === until) {
+        const held = await checkLease({ submissionId });
+        if ('conclusion' in held) return held.conclusion;
+        // Claimed anew while this was looked up: that claim has its own time.
+        if (lease !== watched) continue;
+        if (held.status === 'held') lease = { until: held.leaseUntil };
+        else unclaim();
+      } else if (reminder !== undefined) {
+        reminded += 1;
+        // Overdue never decides by itself.
+        const ended = await remindReviewers({ submissionId, kind: reminder.kind });
+        if (ended?.conclusion !== undefined) return ended.conclusion;
+      }
     }
   }
 
@@ -227,50 +333,85 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
   function leave(phase: 'open' | 'parked' | 'closed', answer: reviews.Refusal): void {
     if (gate.decision !== null && !answers.has(gate.decision.requestId)) answers.set(gate.decision.requestId, answer);
     gate = reviews.reopen(gate, phase);
+    if (gate.claimedBy === null) lease = null;
   }
 
   return {
     concluded,
-    close: () => leave('closed', { kind: 'already-decided', message: 'This submission is closed.' }),
+    close: () => leave('closed', decidedAlready),
     refusalOfCancel: (request: reviews.CancelRequest) => reviews.refusalOfCancel(gate, request),
+    refusalOfOverride: () => reviews.refusalOfOverride(gate),
   };
 }
 
-/** Ends the process where the student or an admin takes the submission back, or the workflow is cancelled in Temporal's web UI. */
-function awaitCancellation(studentId: string, review: ReturnType<typeof awaitReview>) {
+/** An admin's override has the submission: its row says how it ends. */
+interface Overridden {
+  readonly overrideId: string;
+}
+
+/**
+ * Ends the process where the student or an admin takes the submission back, an admin overrides it, or the workflow is cancelled in
+ * Temporal's web UI.
+ */
+function awaitInterruption(submissionId: string, studentId: string, review: ReturnType<typeof awaitReview>) {
   const scope = new CancellationScope();
   let cancelledBy: string | null = null;
+  let overridden: Overridden | null = null;
+
+  function interrupt(): void {
+    // From here on no decision is taken, however long stopping and concluding last.
+    review.close();
+    scope.cancel();
+  }
 
   setHandler(
     cancelSubmission,
     ({ actorId }) => {
       cancelledBy = actorId;
-      // From here on no decision is taken, however long stopping and concluding last.
-      review.close();
-      scope.cancel();
+      interrupt();
     },
-    {
-      validator: (request) => {
-        const refusal = review.refusalOfCancel(request);
-        if (refusal !== null) throw refusalFailure(refusal);
-      },
-    },
+    { validator: (request) => refuse(review.refusalOfCancel(request)) },
   );
+  setHandler(
+    overrideSubmission,
+    ({ overrideId }) => {
+      overridden = { overrideId };
+      interrupt();
+    },
+    { validator: (_message) => refuse(review.refusalOfOverride()) },
+  );
+  setHandler(overrideRequested, async (signal) => {
+    try {
+      // Stored like one that came by the API: from there on both go the same way, and come back as `overrideSubmission`.
+      const result = await CancellationScope.nonCancellable(() => recordOverrideSignal({ ...signal, submissionId }));
+      if (result.status === 'ignored') log.warn('ignored overrideRequested', { reason: result.message });
+    } catch (error) {
+      // Thrown on, it would fail the workflow: a signal has nobody to answer.
+      log.error('could not store overrideRequested', { error });
+    }
+  });
 
-  async function unlessCancelled(process: () => Promise<Conclusion>): Promise<Conclusion> {
-    const cancelled = () => (cancelledBy === studentId ? 'cancelled' : 'closed-by-admin');
+  async function unlessInterrupted(process: () => Promise<Conclusion>): Promise<Conclusion | Overridden> {
+    const interrupted = () => overridden ?? (cancelledBy === studentId ? 'cancelled' : 'closed-by-admin');
     try {
       const conclusion = await scope.run(process);
       // A judge that was done before it heard of the end must not charge the student, who was told that it costs nothing.
       const isReviewed = conclusion === 'approved' || conclusion === 'rejected';
-      return scope.consideredCancelled && !isReviewed ? cancelled() : conclusion;
+      return scope.consideredCancelled && !isReviewed ? interrupted() : conclusion;
     } catch (error) {
-      if (isCancellation(error)) return cancelled();
+      if (isCancellation(error)) return interrupted();
       throw error;
     }
   }
 
-  return { unlessCancelled, cancelledBy: () => cancelledBy };
+  return { unlessInterrupted, cancelledBy: () => cancelledBy };
+}
+
+const decidedAlready: reviews.Refusal = { kind: 'already-decided', message: 'This submission is closed.' };
+
+/** For validators: an update that is refused leaves no trace in the history. */
+function refuse(refusal: reviews.Refusal | null): void {
+  if (refusal !== null) throw refusalFailure(refusal);
 }
 
 /** What a refused update answers; the type is what the API maps to a problem. */

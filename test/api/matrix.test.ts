@@ -6,7 +6,7 @@ import { contract } from '../../src/api/contract/contract.ts';
 import type { Endpoint } from '../../src/api/contract/core.ts';
 import { newId } from '../../src/database/columns.ts';
 import { Notification } from '../../src/database/entities/notifications.ts';
-import { DecisionRequest, Review } from '../../src/database/entities/reviews.ts';
+import { Review, SubmissionRequest } from '../../src/database/entities/reviews.ts';
 import { User } from '../../src/database/entities/users.ts';
 import type { DecisionRequest as Decision } from '../../src/domain/reviews.ts';
 import type { Role } from '../../src/domain/users.ts';

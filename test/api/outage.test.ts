@@ -80,17 +80,25 @@ beforeAll(async () => {
   await line.open();
   orm = await openOrm(line.url, { logger: () => undefined });
   app = await listen((origin) => ({
-    config: { ATELIER_ORIGIN: origin, JWT_SECRET: secret, TEMPORAL_UI_ORIGIN: undefined, TEMPORAL_NAMESPACE: 'default' },
+    config: {
+      ATELIER_ORIGIN: origin,
+      JWT_SECRET: secret,
+      REPO_HOSTS: [],
+      TEMPORAL_UI_ORIGIN: undefined,
+      TEMPORAL_NAMESPACE: 'default',
+    },
     orm,
     repositories: api.repositories,
     workflows: api.workflows,
+    overrides: api.overrides,
     tokens: api.tokens,
     logger: pino({ level: 'silent' }),
   }));
   ({ student, taskId } = await createStudentWithTask(api.orm));
   await commit(api, taskId, 'done');
   token = await signIn(api, student);
-  gitToken = (await createAccessToken(api.orm.em.fork(), { userId: student.id, name: 'laptop', ttlMs: 60_000 })).token;
+  gitToken = (await createAccessToken(api.orm.em.fork(), { userId: student.id, name: 'laptop', ttlMs: 60_000, seed: null }))
+    .token;
   exerciseId = await selectExerciseId(api.orm, 'kitchen-plan');
 });
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { sql } from '@mikro-orm/core';
 import { newId } from '../../src/database/columns.ts';
 import { AuditEntry } from '../../src/database/entities/operations.ts';
-import { DecisionRequest, Review } from '../../src/database/entities/reviews.ts';
+import { Review, SubmissionRequest } from '../../src/database/entities/reviews.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
 import { User } from '../../src/database/entities/users.ts';

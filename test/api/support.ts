@@ -1,3 +1,5 @@
+import { parseRepoHosts } from '../../src/domain/repo-urls.ts';
+import { commitOverride } from '../../src/services/overrides.ts';
 import { expect } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -21,7 +23,7 @@ import { selectStarterFiles } from '../../src/services/exercises.ts';
 import { openReview, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createStudentWithTask, createSubmission, publishDemoCourse } from '../support/factories.ts';
-import { FakeSubmissionWorkflows } from '../support/fakes.ts';
+import { FakeOverrideWorkflows, FakeSubmissionWorkflows } from '../support/fakes.ts';
 
 export const secret = 'a secret for the tests of the api, long enough';
 const tokenTtlMs = 3_600_000;
@@ -35,6 +37,7 @@ export interface TestApi {
   readonly orm: Orm;
   readonly repositories: Repositories;
   readonly workflows: FakeSubmissionWorkflows;
+  readonly overrides: FakeOverrideWorkflows;
   readonly tokens: AccessTokens;
   close(): Promise<void>;
 }
@@ -47,13 +50,22 @@ export async function startApi(parts: Partial<Pick<Dependencies, 'logger'>> = {}
   await publishDemoCourse(orm);
   const repositories = openRepositories(join(folder, 'repositories'));
   const workflows = new FakeSubmissionWorkflows();
+  const overrides = new FakeOverrideWorkflows();
+  overrides.apply = (overrideId) => commitOverride(orm.em.fork(), overrideId);
   const tokens = createAccessTokens(secret, tokenTtlMs);
   const logger = parts.logger ?? pino({ level: 'silent' });
   const listening = await listen((ownOrigin) => ({
-    config: { ATELIER_ORIGIN: ownOrigin, JWT_SECRET: secret, TEMPORAL_UI_ORIGIN: undefined, TEMPORAL_NAMESPACE: 'default' },
+    config: {
+      ATELIER_ORIGIN: ownOrigin,
+      JWT_SECRET: secret,
+      REPO_HOSTS: parseRepoHosts('github.com,gitlab.com/*'),
+      TEMPORAL_UI_ORIGIN: undefined,
+      TEMPORAL_NAMESPACE: 'default',
+    },
     orm,
     repositories,
     workflows,
+    overrides,
     tokens,
     logger,
   }));
@@ -64,6 +76,7 @@ export async function startApi(parts: Partial<Pick<Dependencies, 'logger'>> = {}
     orm,
     repositories,
     workflows,
+    overrides,
     tokens,
     async close() {
       await listening.close();
@@ -166,7 +179,6 @@ export async function createSubmissionInReview(
   const { revisionId } = await selectSubmissionForWorkflow(orm.em.fork(), submissionId);
   await insertCheckRun(orm.em.fork(), {
     submissionId,
-    taskId,
     revisionId,
     runNo: 1,
     verdict: 'accepted',

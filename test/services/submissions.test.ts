@@ -52,7 +52,7 @@ const submit = (taskId: string, actorId: string, submissionId = newId()) =>
       taskId,
       actorId,
       submissionId,
-      source: { kind: 'hosted', repositoryId: taskId, commit: 'a'.repeat(40) },
+      makeSource: async ({ repositoryId }) => ({ kind: 'hosted', repositoryId, commit: 'a'.repeat(40) }),
     }),
   );
 

@@ -44,7 +44,7 @@ export async function createSubmission(orm: Orm, input: { taskId: string; studen
       taskId: input.taskId,
       actorId: input.studentId,
       submissionId,
-      source: { kind: 'hosted', repositoryId: input.taskId, commit: input.commit ?? 'c'.repeat(40) },
+      makeSource: async ({ repositoryId }) => ({ kind: 'hosted', repositoryId, commit: input.commit ?? 'c'.repeat(40) }),
     }),
   );
   return submissionId;

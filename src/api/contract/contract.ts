@@ -1,6 +1,8 @@
+import { adminContract } from './admin.ts';
 import { exercisesContract } from './exercises.ts';
 import { notificationsContract } from './notifications.ts';
 import { reviewsContract } from './reviews.ts';
+import { scoringContract } from './scoring.ts';
 import { submissionsContract } from './submissions.ts';
 import { tasksContract } from './tasks.ts';
 import { usersContract } from './users.ts';
@@ -13,4 +15,6 @@ export const contract = {
   ...submissionsContract,
   ...reviewsContract,
   ...notificationsContract,
+  ...scoringContract,
+  ...adminContract,
 } as const;

@@ -14,9 +14,15 @@ export interface Endpoint {
   readonly query?: z.ZodObject;
   readonly body?: z.ZodObject;
   readonly status: 200 | 201 | 202 | 204;
+  /** May also answer 202 with the same shape: stored, and done later. */
+  readonly mayBeAccepted?: true;
   readonly response: z.ZodType;
   /** Takes an Idempotency-Key header: the same key has one effect. */
   readonly isKeyed?: true;
+  /** Needs an If-Match header with the ETag of what is changed. */
+  readonly needsIfMatch?: true;
+  /** Largest JSON body in bytes; 100 kB unless given. */
+  readonly maxBodyBytes?: number;
 }
 
 export type Contract = Readonly<Record<string, Endpoint>>;
@@ -52,7 +58,10 @@ export const pageLimit = (standard: number) =>
     .default(standard)
     .meta({ type: 'integer', minimum: 1, maximum: 100, default: standard });
 
-export const Instant = z.date().meta({ type: 'string', format: 'date-time' });
+/** As a `Date`, or as the text that a stored answer has in its place. */
+export const Instant = z
+  .custom<Date | string>((value) => value instanceof Date || (typeof value === 'string' && !Number.isNaN(Date.parse(value))))
+  .meta({ type: 'string', format: 'date-time' });
 
 export const ById = z.object({ id: z.uuid() });
 

@@ -36,6 +36,7 @@ export const exercisesContract = defineContract({
     tag: 'catalogue',
     summary: 'Enrol in a course; assigns its starter task',
     access: 'user',
+    isKeyed: true,
     params: z.object({ slug: text(100) }),
     status: 201,
     response: z.object({ enrolmentId: z.uuid() }),

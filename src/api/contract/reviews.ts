@@ -1,9 +1,13 @@
 import { z } from 'zod';
 import { verdicts } from '../../domain/check-runs.ts';
 import { reviewOutcomes } from '../../domain/reviews.ts';
-import { defineContract, Instant, pageLimit, text } from './core.ts';
+import { ById, defineContract, Instant, pageLimit, text } from './core.ts';
 
-const reviewers = ['ACADEMY_REVIEWER', 'SUPER_ADMIN'] as const;
+/** Who may review. */
+export const reviewers = ['ACADEMY_REVIEWER', 'SUPER_ADMIN'] as const;
+
+/** Who has claimed a submission, and until when unless they are still there. */
+export const ClaimView = z.object({ reviewerId: z.uuid(), reviewerName: z.string(), leaseUntil: Instant }).meta({ id: 'Claim' });
 
 const ReviewView = z
   .object({
@@ -13,6 +17,7 @@ const ReviewView = z
     outcome: z.enum(reviewOutcomes),
     comment: z.string(),
     commit: z.string(),
+    supersededById: z.uuid().nullable().meta({ description: 'The review that an override put in its place.' }),
     createdAt: Instant,
   })
   .meta({ id: 'Review' });
@@ -37,9 +42,20 @@ export const reviewsContract = defineContract({
           verdict: z.enum(verdicts).nullable(),
           submittedAt: Instant,
           answerDueAt: Instant.nullable(),
+          claim: ClaimView.nullable(),
         }),
       ),
     }),
+  },
+  getReview: {
+    method: 'get',
+    path: '/reviews/{id}',
+    tag: 'reviews',
+    summary: 'One review; its ETag is what an override names in If-Match',
+    access: 'user',
+    params: ById,
+    status: 200,
+    response: ReviewView,
   },
   decideReview: {
     method: 'post',

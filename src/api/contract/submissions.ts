@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { verdicts } from '../../domain/check-runs.ts';
 import { reviewOutcomes } from '../../domain/reviews.ts';
 import { conclusions, submissionStages, submissionStatuses } from '../../domain/submissions.ts';
-import { ById, defineContract, Instant } from './core.ts';
+import { ById, defineContract, Instant, text } from './core.ts';
+import { ClaimView, reviewers } from './reviews.ts';
+import { AcceptedSubmission } from './tasks.ts';
 
 const CheckRunView = z
   .object({
@@ -42,13 +44,113 @@ const CheckRunView = z
   })
   .meta({ id: 'CheckRun' });
 
+const DraftView = z.object({
+  content: z.object({ source_code: z.string().nullable(), documentation: z.string().nullable() }),
+  files: z.array(z.object({ path: z.string(), content: z.string() })),
+});
+
+const SubmissionView = z
+  .object({
+    id: z.uuid(),
+    taskId: z.uuid(),
+    studentId: z.uuid(),
+    attemptNo: z.int(),
+    counted: z.boolean().nullable(),
+    status: z.enum(submissionStatuses),
+    stage: z.enum(submissionStages).nullable(),
+    conclusion: z.enum(conclusions).nullable(),
+    source: z.object({ kind: z.enum(['hosted', 'files', 'remote']), url: z.string().nullable() }).nullable(),
+    commit: z.string().nullable(),
+    draft: DraftView.nullable().meta({ description: 'What was written in the academy; null where the code came by git.' }),
+    submittedAt: Instant.nullable(),
+    answerDueAt: Instant.nullable(),
+    claim: ClaimView.nullable(),
+    closedAt: Instant.nullable(),
+    checkRun: CheckRunView.nullable(),
+    review: z.object({ id: z.uuid(), outcome: z.enum(reviewOutcomes), comment: z.string(), createdAt: Instant }).nullable(),
+    workflow: z
+      .object({ id: z.string(), url: z.string().nullable() })
+      .optional()
+      .meta({ description: "For admins: where Temporal's web UI shows it." }),
+  })
+  .meta({ id: 'Submission' });
+
 export const submissionsContract = defineContract({
+  createDraft: {
+    method: 'post',
+    path: '/submissions',
+    tag: 'submissions',
+    summary: 'Open a draft of a task, to be written in the academy; a second call returns the open one',
+    access: 'user',
+    isKeyed: true,
+    body: z.strictObject({ taskId: z.uuid() }),
+    status: 201,
+    response: SubmissionView,
+  },
+  changeDraft: {
+    method: 'patch',
+    path: '/submissions/{id}',
+    tag: 'submissions',
+    summary: 'Change a draft; what is left out stays',
+    access: 'user',
+    params: ById,
+    maxBodyBytes: 2_000_000,
+    body: z.strictObject({
+      content: z
+        .strictObject({ source_code: text(500_000, 0).optional(), documentation: text(200_000, 0).optional() })
+        .optional(),
+      files: z
+        .array(z.strictObject({ path: text(400), content: text(500_000, 0) }))
+        .max(200)
+        .optional()
+        .meta({ description: 'All further files, in place of those before; they lie on top of the starter.' }),
+    }),
+    status: 200,
+    response: SubmissionView,
+  },
+  submitDraft: {
+    method: 'post',
+    path: '/submissions/{id}/submit',
+    tag: 'submissions',
+    summary: 'Submit a draft; from then on it is locked',
+    access: 'user',
+    isKeyed: true,
+    params: ById,
+    status: 202,
+    response: AcceptedSubmission,
+  },
+  claimSubmission: {
+    method: 'post',
+    path: '/submissions/{id}/claim',
+    tag: 'reviews',
+    summary: 'Claim a submission to review it; the holder repeats this as a sign of being there',
+    access: reviewers,
+    isKeyed: true,
+    params: ById,
+    body: z.strictObject({
+      takeOver: z.boolean().optional().meta({ description: 'For admins: take it from the one who holds it.' }),
+    }),
+    status: 200,
+    response: z.object({ leaseUntil: Instant }),
+  },
+  releaseSubmission: {
+    method: 'post',
+    path: '/submissions/{id}/release',
+    tag: 'reviews',
+    summary: 'Give a claim back',
+    access: reviewers,
+    isKeyed: true,
+    params: ById,
+    status: 200,
+    response: z.object({ status: z.literal('released') }),
+  },
   cancelSubmission: {
     method: 'post',
     path: '/submissions/{id}/cancel',
     tag: 'submissions',
     summary: 'Take a submission back before it is decided; it costs no attempt',
     access: 'user',
+    isKeyed: true,
     params: ById,
     status: 202,
     response: z.object({ status: z.literal('cancelling') }),
@@ -61,27 +163,6 @@ export const submissionsContract = defineContract({
     access: 'user',
     params: ById,
     status: 200,
-    response: z
-      .object({
-        id: z.uuid(),
-        taskId: z.uuid(),
-        studentId: z.uuid(),
-        attemptNo: z.int(),
-        counted: z.boolean().nullable(),
-        status: z.enum(submissionStatuses),
-        stage: z.enum(submissionStages),
-        conclusion: z.enum(conclusions).nullable(),
-        commit: z.string(),
-        submittedAt: Instant,
-        answerDueAt: Instant.nullable(),
-        closedAt: Instant.nullable(),
-        checkRun: CheckRunView.nullable(),
-        review: z.object({ id: z.uuid(), outcome: z.enum(reviewOutcomes), comment: z.string(), createdAt: Instant }).nullable(),
-        workflow: z
-          .object({ id: z.string(), url: z.string().nullable() })
-          .optional()
-          .meta({ description: "For admins: where Temporal's web UI shows it." }),
-      })
-      .meta({ id: 'Submission' }),
+    response: SubmissionView,
   },
 });

@@ -12,6 +12,7 @@ const TaskView = z
     xp: z.int(),
     assigneeId: z.uuid(),
     cloneUrl: z.string().meta({ description: 'Address for git clone and push; the password is an access token.' }),
+    repoUrl: z.string().nullable().meta({ description: "Another host's repository that is submitted in place of this one." }),
     latestSubmissionId: z.uuid().nullable(),
     updatedAt: Instant,
   })
@@ -23,6 +24,16 @@ const Ref = z
   .max(200)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/)
   .refine((ref) => !ref.includes('..') && !ref.includes('//') && !ref.endsWith('/') && !ref.endsWith('.lock'), 'not a ref name');
+
+/** What submitting is answered. */
+export const AcceptedSubmission = z
+  .object({
+    submissionId: z.uuid(),
+    attemptNo: z.int(),
+    commit: z.string().nullable().meta({ description: 'Null until a repository of another host is fetched.' }),
+    statusUrl: z.string(),
+  })
+  .meta({ id: 'AcceptedSubmission' });
 
 export const tasksContract = defineContract({
   listTasks: {
@@ -40,6 +51,7 @@ export const tasksContract = defineContract({
     tag: 'tasks',
     summary: 'Start an exercise of a course that you are enrolled in; a second call returns the same task',
     access: 'user',
+    isKeyed: true,
     body: z.strictObject({ exerciseId: z.uuid() }),
     status: 201,
     response: TaskView,
@@ -58,7 +70,7 @@ export const tasksContract = defineContract({
     method: 'post',
     path: '/tasks/{id}/submit',
     tag: 'tasks',
-    summary: "Submit what was pushed to the task's repository",
+    summary: "Submit the open draft, else what was pushed to the task's repository",
     access: 'user',
     isKeyed: true,
     params: ById,
@@ -66,6 +78,17 @@ export const tasksContract = defineContract({
       ref: Ref.optional().meta({ description: 'Branch, tag or full commit id; main unless given.' }),
     }),
     status: 202,
-    response: z.object({ submissionId: z.uuid(), attemptNo: z.int(), commit: z.string(), statusUrl: z.string() }),
+    response: AcceptedSubmission,
+  },
+  changeTask: {
+    method: 'patch',
+    path: '/tasks/{id}',
+    tag: 'tasks',
+    summary: "Name another host's repository to submit from; null goes back to Atelier's own",
+    access: 'user',
+    params: ById,
+    body: z.strictObject({ repoUrl: z.string().max(500).nullable() }),
+    status: 200,
+    response: TaskView,
   },
 });

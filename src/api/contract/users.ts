@@ -70,6 +70,7 @@ export const usersContract = defineContract({
     tag: 'accounts',
     summary: 'Make an access token: the password for cloning and pushing with git',
     access: 'user',
+    isKeyed: true,
     body: z.strictObject({
       name: text(100),
       expiresInDays: z.int().min(1).max(365).default(90),

@@ -1,20 +1,23 @@
-import express, { type RequestHandler } from 'express';
+import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { HttpProblem } from './problems.ts';
 
-/** Largest JSON body, in bytes, after decompression. */
-const maxBodyBytes = 100_000;
+/** Largest JSON body, in bytes, after decompression, where an endpoint needs no other. */
+const standardBodyBytes = 100_000;
 
-/** More bytes than this are not even read away: a body in chunks may have no end. */
-const maxReadBytes = 1_000_000;
-
-const raw = express.raw({ type: () => true, limit: maxBodyBytes });
+/** So many times the limit is read away, not more: a body in chunks may have no end. */
+const readFactor = 10;
 
 /**
- * Reads a JSON object into `request.body`; a request without a body has none.
+ * Reads a JSON object of up to `maxBodyBytes` into `request.body`; a request without a body has none.
  *
  * Own code, not `express.json`: that lets UTF-16, invalid UTF-8 (as U+FFFD) and bodies of other types pass.
  */
-export const jsonBody: RequestHandler = (request, response, next) => {
+export function jsonBody(maxBodyBytes: number = standardBodyBytes): RequestHandler {
+  const raw = express.raw({ type: () => true, limit: maxBodyBytes });
+  return (request, response, next) => readBody(request, response, next, raw, maxBodyBytes);
+}
+
+function readBody(request: Request, response: Response, next: NextFunction, raw: RequestHandler, maxBodyBytes: number): void {
   const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
   if (!hasBody) {
     request.body = undefined;
@@ -30,14 +33,14 @@ export const jsonBody: RequestHandler = (request, response, next) => {
   let isCut = false;
   request.on('data', (chunk: Buffer) => {
     receivedBytes += chunk.length;
-    if (isCut || receivedBytes <= maxReadBytes) return;
+    if (isCut || receivedBytes <= maxBodyBytes * readFactor) return;
     isCut = true;
-    next(tooLarge());
+    next(tooLarge(maxBodyBytes));
   });
   raw(request, response, (error: unknown) => {
     if (isCut) return;
     if (error !== undefined) {
-      next(bodyProblem(error));
+      next(bodyProblem(error, maxBodyBytes));
       return;
     }
     try {
@@ -47,7 +50,7 @@ export const jsonBody: RequestHandler = (request, response, next) => {
       next(problem);
     }
   });
-};
+}
 
 function parseObject(bytes: Buffer): Record<string, unknown> {
   let value: unknown;
@@ -62,15 +65,15 @@ function parseObject(bytes: Buffer): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-const tooLarge = () =>
+const tooLarge = (maxBodyBytes: number) =>
   new HttpProblem(413, 'payload-too-large', `The body is larger than ${maxBodyBytes} bytes.`, {
     headers: { Connection: 'close' },
   });
 
 /** What the body reader itself refuses; its errors carry a status. */
-function bodyProblem(error: unknown): unknown {
+function bodyProblem(error: unknown, maxBodyBytes: number): unknown {
   const status = (error as { status?: unknown }).status;
-  if (status === 413) return tooLarge();
+  if (status === 413) return tooLarge(maxBodyBytes);
   if (status === 415) return new HttpProblem(415, 'unsupported-media-type', 'This content encoding is not supported.');
   if (status === 400) return new HttpProblem(400, 'malformed-json', 'The body could not be read.');
   return error;

@@ -1,5 +1,6 @@
 import { enrol } from '../../services/enrolments.ts';
 import { listCourses } from '../../services/exercises.ts';
+import { answerOnce } from '../answer-once.ts';
 import type { exercisesContract } from '../contract/exercises.ts';
 import type { Handlers } from '../mount.ts';
 
@@ -8,7 +9,6 @@ export const exercisesHandlers: Handlers<typeof exercisesContract> = {
     const items = await listCourses(em);
     return { body: { items: items.map((course) => ({ ...course, exercises: [...course.exercises] })) } };
   },
-  async enrol({ em, actor, params }) {
-    return { body: await enrol(em, { userId: actor.id, courseSlug: params.slug }) };
-  },
+  enrol: ({ em, actor, params, keyed }) =>
+    answerOnce(em, keyed, (tx) => enrol(tx, { userId: actor.id, courseSlug: params.slug })),
 };

@@ -5,14 +5,14 @@ import { isJobToken } from '../../git/job-token.ts';
 import { isPush, serveSmartHttp } from '../../git/smart-http.ts';
 import { selectStarterFiles } from '../../services/exercises.ts';
 import { selectOptionalActorByAccessToken } from '../../services/sessions.ts';
-import { beginTask, selectTask } from '../../services/tasks.ts';
+import { beginTask, selectTaskByRepository } from '../../services/tasks.ts';
 import type { Dependencies } from '../dependencies.ts';
 import { HttpProblem } from '../middleware/problems.ts';
 
 /** The only paths of git's smart protocol; the older one, which serves files, is not offered. */
 const services = /^\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.git\/(info\/refs|git-upload-pack|git-receive-pack)$/;
 
-/** `/git/<task id>.git`: clone, fetch and push for the assignee, fetch for who else sees the task and for the judge's one-job token. */
+/** `/git/<repository id>.git`: clone, fetch and push for the assignee, fetch for who else sees the task and for the judge's one-job token. */
 export function gitRouter({ orm, repositories, config }: Dependencies): Router {
   const router = Router();
 
@@ -37,10 +37,12 @@ export function gitRouter({ orm, repositories, config }: Dependencies): Router {
     if (repositoryId === undefined || !isOffered) throw new DomainError('not-found', 'There is no repository at this address.');
     const caller = await callerOf(request, repositoryId);
     const pushes = isPush(request.path, query);
+    let taskId: string | null = null;
     if (caller === 'judge') {
       if (pushes) throw new DomainError('forbidden', 'This token only reads.');
     } else {
-      const task = await selectTask(orm.em.fork(), caller, repositoryId);
+      const task = await selectTaskByRepository(orm.em.fork(), caller, repositoryId);
+      taskId = task.id;
       if (pushes && task.assigneeId !== caller.id) throw new DomainError('forbidden', 'Only the assignee pushes.');
     }
     await repositories.ensure(repositoryId, () => selectStarterFiles(orm.em.fork(), repositoryId));
@@ -50,8 +52,8 @@ export function gitRouter({ orm, repositories, config }: Dependencies): Router {
       query,
       user: caller === 'judge' ? 'judge' : caller.id,
     });
-    if (caller !== 'judge' && request.path.endsWith('/git-receive-pack')) {
-      await beginTask(orm.em.fork(), { taskId: repositoryId, actorId: caller.id });
+    if (caller !== 'judge' && taskId !== null && request.path.endsWith('/git-receive-pack')) {
+      await beginTask(orm.em.fork(), { taskId, actorId: caller.id });
     }
   });
   return router;

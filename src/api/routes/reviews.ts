@@ -1,5 +1,5 @@
 import { DomainError } from '../../domain/errors.ts';
-import { listReviewQueue, requestDecision, selectOptionalReviewByRequest } from '../../services/reviews.ts';
+import { listReviewQueue, requestDecision, selectOptionalReviewByRequest, selectReview } from '../../services/reviews.ts';
 import { selectOptionalConclusion } from '../../services/submissions.ts';
 import type { reviewsContract } from '../contract/reviews.ts';
 import type { Dependencies } from '../dependencies.ts';
@@ -9,6 +9,10 @@ export function reviewsHandlers({ orm, workflows }: Dependencies): Handlers<type
   return {
     async listReviewQueue({ em, actor, query }) {
       return { body: { items: await listReviewQueue(em, actor, query.limit) } };
+    },
+    async getReview({ em, actor, params }) {
+      const review = await selectReview(em, actor, params.id);
+      return { body: review, etag: review.supersededById ?? review.id };
     },
     /** Stores what is asked, has the workflow decide, and answers when the decision is committed. */
     async decideReview({ em, actor, body, keyed }) {

@@ -1,20 +1,85 @@
 import { DomainError } from '../../domain/errors.ts';
-import { selectSubmission } from '../../services/submission-views.ts';
-import { cancelWithoutWorkflow, requestCancel } from '../../services/submissions.ts';
+import type { Actor } from '../../domain/users.ts';
+import { renewClaim, requestClaim } from '../../services/claims.ts';
+import { changeDraft, openDraft } from '../../services/drafts.ts';
+import { selectSubmission, type SubmissionView } from '../../services/submission-views.ts';
+import { cancelWithoutWorkflow, requestCancel, selectOptionalConclusion } from '../../services/submissions.ts';
+import { answerOnce } from '../answer-once.ts';
 import type { submissionsContract } from '../contract/submissions.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { Handlers } from '../mount.ts';
+import { createSubmit } from '../submit.ts';
+import { temporalLink } from '../temporal-link.ts';
 
-export function submissionsHandlers({ config, orm, workflows }: Dependencies): Handlers<typeof submissionsContract> {
-  const workflowUrl = (workflowId: string) =>
-    config.TEMPORAL_UI_ORIGIN === undefined
-      ? null
-      : `${config.TEMPORAL_UI_ORIGIN}/namespaces/${config.TEMPORAL_NAMESPACE}/workflows/${workflowId}`;
+export function submissionsHandlers(dependencies: Dependencies): Handlers<typeof submissionsContract> {
+  const { config, orm, workflows } = dependencies;
+  const submit = createSubmit(dependencies);
+
+  function shown(actor: Actor, { workflowId, checkRun, draft, ...submission }: SubmissionView) {
+    return {
+      ...submission,
+      draft: draft && {
+        content: { source_code: draft.sourceCode, documentation: draft.documentation },
+        files: [...draft.files],
+      },
+      checkRun: checkRun && {
+        ...checkRun,
+        runs: [...checkRun.runs],
+        lintFindings: [...checkRun.lintFindings],
+        tests: [...checkRun.tests],
+      },
+      ...(actor.role === 'SUPER_ADMIN' && { workflow: temporalLink(config, workflowId) }),
+    };
+  }
+
+  const select = async (actor: Actor, submissionId: string) =>
+    shown(actor, await selectSubmission(orm.em.fork(), actor, submissionId));
+
   return {
+    createDraft: ({ em, actor, body, keyed }) =>
+      answerOnce(em, keyed, async (tx) => {
+        const { submissionId } = await openDraft(tx, actor, body.taskId);
+        await tx.flush();
+        return shown(actor, await selectSubmission(tx, actor, submissionId));
+      }),
+    async changeDraft({ em, actor, params, body }) {
+      const { content, files } = body;
+      const change = { sourceCode: content?.source_code, documentation: content?.documentation, files };
+      await changeDraft(em, actor, params.id, change);
+      return { body: await select(actor, params.id) };
+    },
+    async submitDraft({ em, actor, params, keyed }) {
+      const { taskId, studentId } = await selectSubmission(em, actor, params.id);
+      if (studentId !== actor.id) throw new DomainError('forbidden', 'Only the assignee submits.');
+      return submit({ actor, taskId, draftId: params.id, keyed });
+    },
+    /** Stores what is asked, has the workflow claim, and answers when the claim is committed. Its holder only moves the lease. */
+    async claimSubmission({ em, actor, params, body, keyed }) {
+      const renewed = await renewClaim(em, actor, params.id);
+      if (renewed !== null) return { body: { leaseUntil: renewed } };
+      if (body.takeOver === true && actor.role !== 'SUPER_ADMIN') {
+        throw new DomainError('forbidden', 'Only admins take a claim over.');
+      }
+      const about = { kind: 'claim', submissionId: params.id, key: keyed.key } as const;
+      const { requestId, workflowId } = await requestClaim(orm.em.fork(), actor, { ...about, ...body });
+      const result = await workflows.claim(workflowId, { requestId, actorId: actor.id, mayTakeOver: body.takeOver ?? false });
+      if (result.status === 'closed') throw await notRunning(params.id);
+      return { body: { leaseUntil: result.leaseUntil } };
+    },
+    async releaseSubmission({ em, actor, params, keyed }) {
+      const about = { kind: 'release', submissionId: params.id, key: keyed.key } as const;
+      const { requestId, workflowId } = await requestClaim(em, actor, about);
+      const request = { requestId, actorId: actor.id, isAdmin: actor.role === 'SUPER_ADMIN' };
+      const { status } = await workflows.release(workflowId, request);
+      if (status === 'closed') throw await notRunning(params.id);
+      return { body: { status: 'released' } };
+    },
     /** Told is not yet done: a sandbox is stopped first. A repeat changes nothing. */
-    async cancelSubmission({ em, actor, params }) {
-      const { workflowId } = await requestCancel(em, actor, params.id);
-      const request = { actorId: actor.id, isAdmin: actor.role === 'SUPER_ADMIN' };
+    async cancelSubmission({ em, actor, params, keyed }) {
+      const asked = await requestCancel(em, actor, { submissionId: params.id, key: keyed.key });
+      if ('conclusion' in asked) return { body: { status: 'cancelling' } };
+      const { requestId, workflowId } = asked;
+      const request = { requestId, actorId: actor.id, isAdmin: actor.role === 'SUPER_ADMIN' };
       const { status } = await workflows.cancel(workflowId, request);
       if (status === 'closed') {
         const conclusion = await cancelWithoutWorkflow(orm.em.fork(), actor, params.id);
@@ -24,20 +89,16 @@ export function submissionsHandlers({ config, orm, workflows }: Dependencies): H
       }
       return { body: { status: 'cancelling' } };
     },
-    async getSubmission({ em, actor, params }) {
-      const { workflowId, checkRun, ...submission } = await selectSubmission(em, actor, params.id);
-      return {
-        body: {
-          ...submission,
-          checkRun: checkRun && {
-            ...checkRun,
-            runs: [...checkRun.runs],
-            lintFindings: [...checkRun.lintFindings],
-            tests: [...checkRun.tests],
-          },
-          ...(actor.role === 'SUPER_ADMIN' && { workflow: { id: workflowId, url: workflowUrl(workflowId) } }),
-        },
-      };
+    async getSubmission({ actor, params }) {
+      return { body: await select(actor, params.id) };
     },
   };
+
+  /** What to say where the workflow does not run: it has ended, is not started yet, or the reconciler is about to start another. */
+  async function notRunning(submissionId: string): Promise<DomainError> {
+    const conclusion = await selectOptionalConclusion(orm.em.fork(), submissionId);
+    return conclusion === null
+      ? new DomainError('invalid-state', 'This submission does not await a review.')
+      : new DomainError('already-decided', 'This submission is closed already.');
+  }
 }

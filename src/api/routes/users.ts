@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { sessionTtlMs } from '../../domain/sessions.ts';
 import { selectXpTotal } from '../../services/progress.ts';
 import { createAccessToken, login, logout, type OpenSession, refreshSession } from '../../services/sessions.ts';
@@ -8,7 +9,7 @@ import type { Handlers } from '../mount.ts';
 
 const dayMs = 86_400_000;
 
-export function usersHandlers({ tokens }: Dependencies): Handlers<typeof usersContract> {
+export function usersHandlers({ tokens, config }: Dependencies): Handlers<typeof usersContract> {
   const tokensOf = (session: OpenSession) => {
     const { token, expiresAt } = tokens.sign(session);
     return {
@@ -20,6 +21,9 @@ export function usersHandlers({ tokens }: Dependencies): Handlers<typeof usersCo
       refreshExpiresAt: session.expiresAt,
     };
   };
+
+  /** Known to nobody who does not have our secret. */
+  const tokenSeed = (request: string) => createHmac('sha256', config.JWT_SECRET).update(`access-token ${request}`).digest();
 
   return {
     async register({ em, body }) {
@@ -44,9 +48,10 @@ export function usersHandlers({ tokens }: Dependencies): Handlers<typeof usersCo
       const [user, xp] = [await selectUser(em, actor.id), await selectXpTotal(em, actor.id)];
       return { body: { ...user, xp } };
     },
-    async createAccessToken({ em, actor, body }) {
+    async createAccessToken({ em, actor, body, keyed }) {
       const { name, expiresInDays } = body;
-      return { body: await createAccessToken(em, { userId: actor.id, name, ttlMs: expiresInDays * dayMs }) };
+      const seed = keyed.key === null ? null : tokenSeed(`${actor.id} ${keyed.key} ${expiresInDays}`);
+      return { body: await createAccessToken(em, { userId: actor.id, name, ttlMs: expiresInDays * dayMs, seed }) };
     },
   };
 }

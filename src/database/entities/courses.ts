@@ -22,6 +22,8 @@ const CourseSchema = defineEntity({
     starterSlug: p.string().length(100),
     remindAfterMs: p.bigint('number'),
     dueAfterMs: p.bigint('number'),
+    /** How long a reviewer's claim lasts without a sign of its holder. */
+    claimLeaseMs: p.bigint('number'),
     archivedAt: instant().strictNullable(),
   },
 });

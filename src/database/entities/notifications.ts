@@ -2,6 +2,7 @@ import { defineEntity, p } from '@mikro-orm/core';
 import { deliveryChannels, notificationKinds } from '../../domain/notifications.ts';
 import { identified, instant } from '../columns.ts';
 import { Submission } from './submissions.ts';
+import { Task } from './tasks.ts';
 import { User } from './users.ts';
 
 const NotificationSchema = defineEntity({
@@ -16,6 +17,8 @@ const NotificationSchema = defineEntity({
     /** What it is about; with kind and user it is unique, so that an event tells nobody twice. */
     causeId: p.uuid(),
     submission: () => p.manyToOne(Submission).ref().strictNullable(),
+    /** The task that it is about; null where it is about none. */
+    task: () => p.manyToOne(Task).ref().strictNullable(),
     readAt: instant().strictNullable(),
   },
 });
@@ -41,6 +44,13 @@ const DeliverySchema = defineEntity({
     /** When the relay knew the delivery's workflow to be started; null makes this row an outbox entry. */
     startedAt: instant().strictNullable(),
     deliveredAt: instant().strictNullable(),
+    /** When it was given up; an admin may have it tried again. */
+    failedAt: instant().strictNullable(),
+    /** The last error, short and for admins; null where none is known. */
+    lastError: p.text().strictNullable(),
+    /** 1, 2, … of its workflows: a delivery that is tried again gets another one. */
+    workflowRunNo: p.integer(),
+    traceId: p.string().length(32).strictNullable(),
   },
 });
 

@@ -19,7 +19,18 @@ const ActivitySchema = defineEntity({
   name: 'Activity',
   schema: 'operations',
   tableName: 'activity',
-  indexes: [{ properties: ['submissionId'] }, { properties: ['taskId'] }],
+  uniques: [{ properties: ['submissionId', 'sequence'] }],
+  indexes: [{ properties: ['taskId'] }],
+  triggers: [
+    {
+      // Who follows a submission live hears of its events when they are committed.
+      name: 'activity_tell',
+      timing: 'after',
+      events: ['insert'],
+      when: '(new.sequence IS NOT NULL)',
+      body: "perform pg_notify('submission_events', new.submission_id::text); return new;",
+    },
+  ],
   properties: {
     ...identified,
     /** Such as `task.submitted`, `ci.result.passed`, `review.created`. */
@@ -27,6 +38,8 @@ const ActivitySchema = defineEntity({
     actorId: p.uuid().strictNullable(),
     taskId: p.uuid().strictNullable(),
     submissionId: p.uuid().strictNullable(),
+    /** 1, 2, … within the submission; the id of the event in its live stream. */
+    sequence: p.integer().strictNullable(),
     data: p.json<Record<string, unknown>>().$type<Record<string, unknown>>(),
   },
 });
@@ -79,3 +92,22 @@ const IdempotencyKeySchema = defineEntity({
 /** What a POST with this key was answered, so that its repeat is answered alike and does nothing. */
 export class IdempotencyKey extends IdempotencyKeySchema.class {}
 IdempotencyKeySchema.setClass(IdempotencyKey);
+
+const StreamTicketSchema = defineEntity({
+  name: 'StreamTicket',
+  schema: 'operations',
+  tableName: 'stream_tickets',
+  properties: {
+    ...identified,
+    userId: p.uuid(),
+    submissionId: p.uuid(),
+    /** SHA-256 in hex; the ticket has 256 random bits, so a slow hash would add nothing. */
+    tokenHash: p.string().length(64).unique(),
+    expiresAt: instant(),
+    usedAt: instant().strictNullable(),
+  },
+});
+
+/** Opens one live stream once, for clients that cannot send headers. */
+export class StreamTicket extends StreamTicketSchema.class {}
+StreamTicketSchema.setClass(StreamTicket);

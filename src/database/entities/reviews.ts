@@ -1,25 +1,28 @@
 import { defineEntity, p } from '@mikro-orm/core';
-import { reviewOutcomes } from '../../domain/reviews.ts';
-import { identified } from '../columns.ts';
+import { type RequestBody, requestKinds, reviewOutcomes } from '../../domain/reviews.ts';
+import { overridableStatuses } from '../../domain/tasks.ts';
+import { identified, instant } from '../columns.ts';
 import { Submission } from './submissions.ts';
+import { Task } from './tasks.ts';
 import { User } from './users.ts';
 
-const DecisionRequestSchema = defineEntity({
-  name: 'DecisionRequest',
+const SubmissionRequestSchema = defineEntity({
+  name: 'SubmissionRequest',
   schema: 'reviews',
-  tableName: 'decision_requests',
+  tableName: 'requests',
   properties: {
     ...identified,
+    kind: p.enum([...requestKinds]),
     submission: () => p.manyToOne(Submission).ref(),
     actor: () => p.manyToOne(User).ref(),
-    outcome: p.enum([...reviewOutcomes]),
-    comment: p.text(),
+    /** What else was asked, such as a decision's outcome and comment. */
+    body: p.json<RequestBody>().$type<RequestBody>(),
   },
 });
 
-/** What a reviewer asked for; the workflow decides what becomes of it, and carries only its id. */
-export class DecisionRequest extends DecisionRequestSchema.class {}
-DecisionRequestSchema.setClass(DecisionRequest);
+/** What somebody asked of a submission; its workflow decides what becomes of it, and carries only this id. */
+export class SubmissionRequest extends SubmissionRequestSchema.class {}
+SubmissionRequestSchema.setClass(SubmissionRequest);
 
 const ReviewSchema = defineEntity({
   name: 'Review',
@@ -50,3 +53,41 @@ const ReviewSchema = defineEntity({
 /** Append-only; the current one is not superseded. */
 export class Review extends ReviewSchema.class {}
 ReviewSchema.setClass(Review);
+
+const OverrideSchema = defineEntity({
+  name: 'Override',
+  schema: 'reviews',
+  tableName: 'overrides',
+  indexes: [
+    {
+      name: 'overrides_one_pending_per_task',
+      expression:
+        'create unique index "overrides_one_pending_per_task" on "reviews"."overrides" ("task_id") where "applied_at" is null',
+    },
+    {
+      name: 'overrides_unstarted',
+      expression: 'create index "overrides_unstarted" on "reviews"."overrides" ("created_at") where "started_at" is null',
+    },
+  ],
+  properties: {
+    ...identified,
+    task: () => p.manyToOne(Task).ref(),
+    actor: () => p.manyToOne(User).ref(),
+    /** The state that the task shall have. */
+    status: p.enum([...overridableStatuses]),
+    /** Whose task it shall be from now on; null leaves it. */
+    assignee: () => p.manyToOne(User).ref().strictNullable(),
+    /** The attempt that is decided otherwise; null is the newest one, where there is one. */
+    submission: () => p.manyToOne(Submission).ref().strictNullable(),
+    reason: p.text(),
+    via: p.enum(['api', 'temporal']),
+    /** When the relay knew its workflow to be started; null makes this row an outbox entry. */
+    startedAt: instant().strictNullable(),
+    appliedAt: instant().strictNullable(),
+    traceId: p.string().length(32).strictNullable(),
+  },
+});
+
+/** An admin's word on a task or a review, with its reason; applied once. */
+export class Override extends OverrideSchema.class {}
+OverrideSchema.setClass(Override);

@@ -19,7 +19,13 @@ const TaskSchema = defineEntity({
     revision: () => p.manyToOne(ExerciseRevision).ref(),
     assignee: () => p.manyToOne(User).ref(),
     status: p.enum([...taskStatuses]),
+    /** Of our own repository for it: the task's own id, until the task is given to somebody else, who must not see the first one's work. */
+    repositoryId: p.uuid().unique(),
+    /** Another host's repository that is submitted in place of our own, in canonical form (`repo-urls.ts`). */
+    repoUrl: p.text().strictNullable(),
     updatedAt: instant(),
+    /** Goes up with every change: what If-Match is compared with. */
+    version: p.integer().version(),
   },
 });
 

@@ -1,0 +1,26 @@
+import { defineEntity, p } from '@mikro-orm/core';
+import { type TrialRequest, type TrialResult, trialStatuses } from '../../domain/trial-runs.ts';
+import { identified, instant } from '../columns.ts';
+import { ExerciseRevision } from './exercises.ts';
+import { User } from './users.ts';
+
+const TrialRunSchema = defineEntity({
+  name: 'TrialRun',
+  schema: 'submissions',
+  tableName: 'trial_runs',
+  indexes: [{ properties: ['user', 'createdAt'] }],
+  properties: {
+    ...identified,
+    user: () => p.manyToOne(User).ref(),
+    revision: () => p.manyToOne(ExerciseRevision).ref(),
+    request: p.json<TrialRequest>().$type<TrialRequest>(),
+    status: p.enum([...trialStatuses]),
+    /** What is known so far; grows while it runs. */
+    results: p.json<readonly TrialResult[]>().$type<readonly TrialResult[]>(),
+    finishedAt: instant().strictNullable(),
+  },
+});
+
+/** Code that is tried without submitting it; removed after an hour. */
+export class TrialRun extends TrialRunSchema.class {}
+TrialRunSchema.setClass(TrialRun);

@@ -1,0 +1,79 @@
+import { Submission } from '../database/entities/submissions.ts';
+import type { Em } from '../database/orm.ts';
+import { recordActivity, recordAudit } from './activity.ts';
+import { dropClaim, lockSubmission, workflowIdOf } from './submissions.ts';
+
+/** An open submission and the workflow that should be at work on it. */
+export interface OpenSubmission {
+  readonly id: string;
+  readonly workflowId: string;
+}
+
+/**
+ * Open submissions whose workflow was started before `startedBefore`, in pages.
+ *
+ * @param afterId the last id of the page before; null for the first one.
+ */
+export async function listOpenSubmissions(
+  em: Em,
+  query: { startedBefore: Date; afterId: string | null; limit: number },
+): Promise<OpenSubmission[]> {
+  const rows = await em.find(
+    Submission,
+    {
+      closedAt: null,
+      startedAt: { $lt: query.startedBefore },
+      ...(query.afterId === null ? {} : { id: { $gt: query.afterId } }),
+    },
+    { orderBy: { id: 'asc' }, limit: query.limit, fields: ['id', 'workflowId'] },
+  );
+  return rows.map(({ id, workflowId }) => ({ id, workflowId }));
+}
+
+/**
+ * Gives a submission whose workflow is gone (terminated, failed or deleted in Temporal, or lost with its database) a new one: the row is
+ * an outbox entry again. What was done before is found done. Returns whether it did: not where the submission has ended or has another
+ * workflow meanwhile.
+ */
+export async function restartSubmission(em: Em, { id, workflowId }: OpenSubmission): Promise<boolean> {
+  return em.transactional(async (tx) => {
+    const { submission, task } = await lockSubmission(tx, id);
+    if (submission.closedAt !== null || submission.workflowId !== workflowId) return false;
+    dropClaim(submission, task);
+    submission.workflowRunNo += 1;
+    submission.workflowId = workflowIdOf(id, submission.workflowRunNo);
+    submission.startedAt = null;
+    submission.stage = 'QUEUED';
+    submission.parkedReason = null;
+    submission.parkedClass = null;
+    recordActivity(tx, 'submission.restarted', { submission });
+    recordAudit(tx, {
+      action: 'submission.restarted',
+      actorId: null,
+      target: { kind: 'submission', id },
+      via: 'system',
+      data: { lostWorkflowId: workflowId, workflowId: submission.workflowId },
+    });
+    return true;
+  });
+}
+
+/** Which of these workflows belong to submissions that have ended, or that are not there: they wait for nothing. */
+export async function selectIdleWorkflows(em: Em, workflowIds: readonly string[], endedBefore: Date): Promise<string[]> {
+  const rows = await em.find(
+    Submission,
+    { workflowId: { $in: [...workflowIds] }, $or: [{ closedAt: null }, { closedAt: { $gte: endedBefore } }] },
+    { fields: ['workflowId'] },
+  );
+  const busy = new Set(rows.map((row) => row.workflowId));
+  return workflowIds.filter((workflowId) => !busy.has(workflowId));
+}
+
+/** Writes down that a workflow without a submission to work on was ended. */
+export async function recordIdleWorkflowEnded(em: Em, workflowId: string): Promise<void> {
+  const submissionId = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(workflowId)?.[0];
+  if (submissionId === undefined) return;
+  const target = { kind: 'submission', id: submissionId };
+  recordAudit(em, { action: 'workflow.ended', actorId: null, target, via: 'system', data: { workflowId } });
+  await em.flush();
+}
