@@ -1,9 +1,9 @@
-import { LockMode, ref, UniqueConstraintViolationException } from '@mikro-orm/core';
+import { LockMode, UniqueConstraintViolationException } from '@mikro-orm/core';
 import { createHash } from 'node:crypto';
 import { newId } from '../database/columns.ts';
 import { Override, Review } from '../database/entities/reviews.ts';
 import { Submission } from '../database/entities/submissions.ts';
-import { Task } from '../database/entities/tasks.ts';
+import type { Task } from '../database/entities/tasks.ts';
 import { User } from '../database/entities/users.ts';
 import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
@@ -223,24 +223,29 @@ export async function commitOverride(em: Em, overrideId: string): Promise<void> 
   });
 }
 
-/** The attempt whose outcome the override changes: only one that was submitted by the task's own assignee has an outcome. */
+/**
+ * The attempt whose outcome the override changes: the one that it names, else the newest of the task's own assignee. One whose code was
+ * never there has no outcome.
+ */
 async function selectOverruled(em: Em, override: Override, task: Task): Promise<Submission | null> {
   const isOutcome = override.status === 'APPROVED' || override.status === 'REJECTED';
   if (!isOutcome || override.assignee !== null) return null;
   const which = override.submission === null ? {} : { id: override.submission.id };
-  return em.findOne(
+  const newest = await em.findOne(
     Submission,
     { ...which, task, student: task.assignee.id, status: 'SUBMITTED' },
     { orderBy: { attemptNo: 'desc' }, lockMode: LockMode.PESSIMISTIC_WRITE, refresh: true },
   );
+  return newest?.source?.commit == null ? null : newest;
 }
 
 /** Puts the admin's review in the place of the current one, and ends the submission with it. */
 async function overrule(em: Em, override: Override, submission: Submission): Promise<void> {
   const outcome = override.status === 'APPROVED' ? 'APPROVED' : 'REJECTED';
-  const current = await em.findOne(Review, { submission, supersededBy: null });
-  const review = em.create(Review, {
-    id: newId(),
+  const id = newId();
+  await em.nativeUpdate(Review, { submission, supersededBy: null }, { supersededBy: id });
+  em.create(Review, {
+    id,
     createdAt: new Date(),
     submission,
     reviewer: override.actor,
@@ -251,14 +256,6 @@ async function overrule(em: Em, override: Override, submission: Submission): Pro
     via: override.via,
     supersededBy: null,
   });
-  if (current !== null) {
-    // One review of a submission is current at any instant: the new one steps in as superseded by itself until the old one is.
-    review.supersededBy = ref(review);
-    await em.flush();
-    current.supersededBy = ref(review);
-    await em.flush();
-    review.supersededBy = null;
-  }
   closeSubmission(submission, outcome === 'APPROVED' ? 'approved' : 'rejected');
 }
 

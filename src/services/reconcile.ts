@@ -1,3 +1,4 @@
+import { Override } from '../database/entities/reviews.ts';
 import { Submission } from '../database/entities/submissions.ts';
 import type { Em } from '../database/orm.ts';
 import { recordActivity, recordAudit } from './activity.ts';
@@ -56,6 +57,17 @@ export async function restartSubmission(em: Em, { id, workflowId }: OpenSubmissi
     });
     return true;
   });
+}
+
+/** Overrides that are not applied, though their workflow was started before `startedBefore`. */
+export async function listPendingOverrides(em: Em, startedBefore: Date): Promise<string[]> {
+  const rows = await em.find(Override, { appliedAt: null, startedAt: { $lt: startedBefore } }, { fields: ['id'] });
+  return rows.map(({ id }) => id);
+}
+
+/** Makes an override an entry of the outbox again. */
+export async function restartOverride(em: Em, overrideId: string): Promise<void> {
+  await em.nativeUpdate(Override, { id: overrideId, appliedAt: null }, { startedAt: null });
 }
 
 /** Which of these workflows belong to submissions that have ended, or that are not there: they wait for nothing. */

@@ -1,4 +1,4 @@
-import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { DomainError } from '../domain/errors.ts';
 import { overrideWorkflowId, taskQueues } from '../workflows/contract.ts';
 import type { overrideWorkflow } from '../workflows/override.ts';
@@ -23,11 +23,11 @@ export function createOverrideWorkflows(client: Client): OverrideWorkflows {
             workflowId: overrideWorkflowId(overrideId),
             args: [{ overrideId }],
             workflowIdConflictPolicy: 'USE_EXISTING',
-            workflowIdReusePolicy: 'REJECT_DUPLICATE',
+            // Applied once however often it runs, so one that was terminated may simply be started again.
+            workflowIdReusePolicy: 'ALLOW_DUPLICATE',
           }),
         );
       } catch (error) {
-        if (error instanceof WorkflowExecutionAlreadyStartedError) return;
         throw new DomainError('unavailable', 'The override could not be started now.', { cause: error });
       }
     },

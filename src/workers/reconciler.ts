@@ -2,18 +2,21 @@ import type { Orm } from '../database/orm.ts';
 import type { Logger } from '../logger.ts';
 import {
   listOpenSubmissions,
+  listPendingOverrides,
   type OpenSubmission,
   recordIdleWorkflowEnded,
+  restartOverride,
   restartSubmission,
   selectIdleWorkflows,
 } from '../services/reconcile.ts';
 import type { WorkflowInspection } from '../temporal/reconcile.ts';
+import { overrideWorkflowId } from '../workflows/contract.ts';
 
 const pageSize = 100;
 
 /** What was put right in one turn. */
 export interface Reconciled {
-  /** Open submissions whose workflow was gone: they get another one. */
+  /** Open submissions and overrides whose workflow was gone: they get another one. */
   readonly restarted: number;
   /** Workflows whose submission has ended or is not there: they are ended. */
   readonly ended: number;
@@ -39,6 +42,13 @@ export async function reconcile(
     if (!(await restartSubmission(orm.em.fork(), submission))) continue;
     restarted += 1;
     logger.warn({ submissionId: submission.id, workflowId: submission.workflowId }, 'its workflow was gone: started again');
+  }
+
+  for (const overrideId of await listPendingOverrides(orm.em.fork(), before)) {
+    if (await inspection.isRunning(overrideWorkflowId(overrideId))) continue;
+    await restartOverride(orm.em.fork(), overrideId);
+    restarted += 1;
+    logger.warn({ overrideId }, 'its workflow was gone: started again');
   }
 
   for await (const workflowIds of pages(inspection.listRunning())) {

@@ -1,4 +1,4 @@
-import { ActivityFailure, log, proxyActivities } from '@temporalio/workflow';
+import { ActivityFailure, isCancellation, log, proxyActivities, sleep } from '@temporalio/workflow';
 import type { OverrideActivities } from '../activities/overrides.ts';
 import type { OverrideInput } from './contract.ts';
 
@@ -24,8 +24,17 @@ export async function overrideWorkflow({ overrideId }: OverrideInput): Promise<v
   try {
     await stopSubmission({ overrideId });
   } catch (error) {
-    if (!(error instanceof ActivityFailure)) throw error;
+    if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
     log.warn('the submission could not be stopped; it is overridden all the same', { overrideId });
   }
-  await commitOverride({ overrideId });
+  for (;;) {
+    try {
+      return await commitOverride({ overrideId });
+    } catch (error) {
+      // Stored is promised: our own fault is waited out, also until a version that mends it is there.
+      if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
+      log.error('the override could not be committed; trying again', { overrideId });
+      await sleep('1m');
+    }
+  }
 }

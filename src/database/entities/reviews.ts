@@ -1,4 +1,4 @@
-import { defineEntity, p } from '@mikro-orm/core';
+import { DeferMode, defineEntity, p } from '@mikro-orm/core';
 import { type RequestBody, requestKinds, reviewOutcomes } from '../../domain/reviews.ts';
 import { overridableStatuses } from '../../domain/tasks.ts';
 import { identified, instant } from '../columns.ts';
@@ -46,7 +46,8 @@ const ReviewSchema = defineEntity({
     /** Of the request that led here; a second commit of the same request finds the review made. */
     requestId: p.string().length(100).unique(),
     via: p.enum(['api', 'temporal']),
-    supersededBy: () => p.manyToOne(Review).ref().strictNullable(),
+    /** Checked at the commit, so that the old one can step back before the new one is there: one review is current at any instant. */
+    supersededBy: () => p.manyToOne(Review).ref().strictNullable().deferMode(DeferMode.INITIALLY_DEFERRED),
   },
 });
 

@@ -33,6 +33,11 @@ export class Migration20261121120000_durable_loop extends Migration {
     );
     this.addSql(`drop table if exists "reviews"."decision_requests" cascade;`);
 
+    this.addSql(`alter table "reviews"."reviews" drop constraint "reviews_superseded_by_id_foreign";`);
+    this.addSql(
+      `alter table "reviews"."reviews" add constraint "reviews_superseded_by_id_foreign" foreign key ("superseded_by_id") references "reviews"."reviews" ("id") on delete set null deferrable initially deferred;`,
+    );
+
     this.addSql(`drop index "operations"."activity_submission_id_index";`);
     this.addSql(`alter table "operations"."activity" add "sequence" int null;`);
     this.addSql(
@@ -40,7 +45,7 @@ export class Migration20261121120000_durable_loop extends Migration {
     );
 
     this.addSql(
-      `create or replace function "operations"."activity_activity_tell_fn"() returns trigger as \$\$ begin perform pg_notify('submission_events', new.submission_id::text); return new; end; \$\$ language plpgsql;`,
+      `create or replace function "operations"."activity_activity_tell_fn"() returns trigger as $$ begin perform pg_notify('submission_events', new.submission_id::text); return new; end; $$ language plpgsql;`,
     );
     this.addSql(
       `create trigger "activity_tell" AFTER INSERT on "operations"."activity" for each ROW when ((new.sequence IS NOT NULL)) execute function "operations"."activity_activity_tell_fn"();`,
