@@ -77,12 +77,12 @@ export async function fetchRemote(source: RemoteSource): Promise<FetchedRemote> 
   const { repositoryPath, pinRef } = source;
   const pinned = await selectOptionalCommit(repositoryPath, pinRef);
   if (pinned !== null) return { status: 'fetched', commit: pinned };
+  // The name is one of those that `removeStaleFetches` removes after a crash.
+  const folder = await mkdtemp(join(source.scratchFolder, 'fetch-'));
   const limits = { ...defaultLimits, ...source.limits };
   const overLimit = new AbortController();
   const timer = setTimeout(() => overLimit.abort(new Unavailable('timeout')), limits.wallTimeMs);
   const signal = AbortSignal.any([source.signal, overLimit.signal]);
-  // The name is one of those that `removeStaleFetches` removes after a crash.
-  const folder = await mkdtemp(join(source.scratchFolder, 'fetch-'));
   const stopWatching = watchSize(folder, limits.bytes, () => overLimit.abort(new Unavailable('too-large')));
   try {
     const candidates = remoteRefs(source.ref);
