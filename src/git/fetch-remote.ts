@@ -89,7 +89,7 @@ export async function fetchRemote(source: RemoteSource): Promise<FetchedRemote> 
     const environment = fetchEnvironment(source.url, await checkedAddresses(source, signal), limits);
     await requirePinning(folder);
     await git(folder, ['init', '--quiet', '--bare', '--template=', '.']);
-    await fetchFirst(folder, source.url, candidates, { signal, environment });
+    await fetchFirst(folder, source.url, candidates, { signal, environment, timeoutMs: limits.wallTimeMs });
     if ((await bytesWritten(folder)) > limits.bytes) throw new Unavailable('too-large');
     const commit = await selectOptionalCommit(folder, fetchedRef);
     if (commit === null) throw new Unavailable('not-a-commit');
@@ -202,16 +202,20 @@ function fetchEnvironment(url: string, addresses: readonly string[], limits: Fet
     'http.curloptResolve': `${hostname}:${portNumber}:${pin}`,
     'http.lowSpeedLimit': '1000',
     'http.lowSpeedTime': String(limits.lowSpeedSeconds),
+    // With it, git also keeps the objects in one pack, however few they are: the pack's size is what is watched.
     'transfer.fsckObjects': 'true',
-    // One pack, however few objects it has: its size is what is watched.
-    'fetch.unpackLimit': '1',
-    // A small pack may unfold to files of gigabytes: these go through a buffer, not into memory.
-    'core.bigFileThreshold': '1m',
     'pack.threads': '1',
   };
+  return environmentOf(protocol.slice(0, -1), settings);
+}
+
+/** What git gets beside `gitEnvironment`; the values hold no quotes. */
+function environmentOf(protocol: string, settings: Readonly<Record<string, string>>): Record<string, string> {
+  // A small pack may unfold to files of gigabytes: these go through a buffer, not into memory.
+  const all = { ...settings, 'core.bigFileThreshold': '1m' };
   return {
-    GIT_ALLOW_PROTOCOL: protocol.slice(0, -1),
-    GIT_CONFIG_PARAMETERS: Object.entries(settings)
+    GIT_ALLOW_PROTOCOL: protocol,
+    GIT_CONFIG_PARAMETERS: Object.entries(all)
       .map(([key, value]) => `'${key}'='${value}'`)
       .join(' '),
   };
@@ -231,7 +235,7 @@ async function fetchFirst(
   folder: string,
   url: string,
   refs: readonly string[],
-  options: { signal: AbortSignal; environment: Record<string, string> },
+  options: { signal: AbortSignal; environment: Record<string, string>; timeoutMs: number },
 ): Promise<void> {
   const args = ['fetch', '--quiet', '--depth=1', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head', '--', url];
   let reason: UnavailableReason = 'ref-not-found';
@@ -254,7 +258,7 @@ const ownTrouble =
 
 const reasons: readonly (readonly [UnavailableReason, RegExp])[] = [
   ['ref-not-found', /couldn't find remote ref|not our ref|unadvertised object/i],
-  ['not-found-or-private', /repository '.*' not found|could not read (?:username|password)|returned error: (?:401|403|404|410)/i],
+  ['not-found-or-private', /repository '' not found|could not read (?:username|password)|returned error: (?:401|403|404|410)/i],
   ['redirect', /returned error: 3\d\d|redirect/i],
   ['timeout', /operation too slow|timed out/i],
   ['unreachable', /failed to connect|couldn't connect|could not resolve|unable to access .*(?:ssl|tls|certificate)/i],
@@ -267,7 +271,9 @@ function reasonOf(error: GitError): UnavailableReason {
   const ownWords = error.stderr
     .split('\n')
     .filter((line) => !line.startsWith('remote: '))
-    .join('\n');
+    .join('\n')
+    // Addresses, which may hold any word.
+    .replaceAll(/'[^'\n]*'/g, "''");
   const isRemoteError = ownWords.includes('remote error: ');
   const trouble = error.exitCode === null ? 'killed' : ownTrouble.exec(ownWords)?.[0];
   if (trouble !== undefined && !isRemoteError) throw new GitError('fetch', error.exitCode, trouble);
@@ -275,8 +281,8 @@ function reasonOf(error: GitError): UnavailableReason {
 }
 
 /**
- * Moves a commit from the throw-away repository into our own. Of two attempts at once the first to pin wins; the other returns its commit.
- * It is not ended by a signal: a git that is killed here would leave its locks in our repository.
+ * Moves a commit from the throw-away repository into our own. Of two attempts at once the first to pin wins; the other returns its
+ * commit. No signal ends it: a git that is killed here would leave its locks in our repository.
  */
 async function keepCommit(
   folder: string,
@@ -286,7 +292,7 @@ async function keepCommit(
   const args = ['fetch', '--quiet', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head', '--update-shallow'];
   try {
     // The one git that reads a path. The commit's history stays away, which --update-shallow writes down.
-    await git(repositoryPath, [...args, '--', folder, `${commit}:${pinRef}`], { environment: { GIT_ALLOW_PROTOCOL: 'file' } });
+    await git(repositoryPath, [...args, '--', folder, `${commit}:${pinRef}`], { environment: environmentOf('file', {}) });
     return commit;
   } catch (error) {
     const pinned = await selectOptionalCommit(repositoryPath, pinRef);
