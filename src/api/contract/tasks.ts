@@ -23,7 +23,7 @@ const Ref = z
   .string()
   .max(200)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/)
-  .refine((ref) => !ref.includes('..') && !ref.includes('//') && !ref.endsWith('/') && !ref.endsWith('.lock'), 'not a ref name');
+  .refine((ref) => !/\.\.|\/\/|\/\.|\.\/|[/.]$|\.lock(?:\/|$)/.test(ref), 'not a ref name');
 
 /** What submitting is answered. */
 export const AcceptedSubmission = z
