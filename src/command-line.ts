@@ -2,12 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { z } from 'zod';
-import { ConfigError, readDatabaseUrl } from './config.ts';
+import { ConfigError, readDatabaseUrl, readTemporalAddress } from './config.ts';
 import { migrate } from './database/migrate.ts';
 import { type Em, openOrm } from './database/orm.ts';
+import { createLogger } from './logger.ts';
 import { ContentError, readCourseContent } from './services/content.ts';
 import { publishCourse } from './services/publish.ts';
 import { ensureUser } from './services/users.ts';
+import { createTemporalClient } from './temporal/client.ts';
+import { createWorkflowInspection } from './temporal/reconcile.ts';
+import { reconcile } from './workers/reconciler.ts';
 
 /** `npm run atelier`: what is done beside the API, on the database of ATELIER_DATABASE_URL. */
 const program = new Command('atelier').description('Works on the database of ATELIER_DATABASE_URL.').showHelpAfterError();
@@ -25,6 +29,25 @@ program
     const content = await readCourseContent(folder);
     await withDatabase((em) => publishCourse(em, content, { isDefault: options.default }));
     console.log(`published ${content.course.slug} with ${content.exercises.length} exercises`);
+  });
+
+program
+  .command('reconcile')
+  .description(
+    'bring PostgreSQL and Temporal (TEMPORAL_ADDRESS) together at once, after one of them was restored; safe to repeat',
+  )
+  .action(async () => {
+    const { address, namespace } = readTemporalAddress(process.env);
+    const client = createTemporalClient(address, namespace);
+    const orm = await openOrm(readDatabaseUrl(process.env));
+    try {
+      const inspection = createWorkflowInspection(client);
+      const { restarted, ended } = await reconcile({ orm, inspection, logger: createLogger('reconcile', 'warn') }, 0);
+      console.log(`${restarted} to be started again, ${ended} ended that had nothing left to do`);
+    } finally {
+      await orm.close();
+      await client.connection.close();
+    }
   });
 
 program

@@ -76,6 +76,13 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   throw new ConfigError(`the configuration is not usable:\n${problems.join('\n')}`);
 }
 
+/** Temporal's address and namespace alone. @throws ConfigError where the address is not given. */
+export function readTemporalAddress(env: NodeJS.ProcessEnv): { address: string; namespace: string } {
+  const { TEMPORAL_ADDRESS: address = '', TEMPORAL_NAMESPACE: namespace = 'default' } = settingsOf(env);
+  if (address === '') throw new ConfigError('set TEMPORAL_ADDRESS (host:port)');
+  return { address, namespace };
+}
+
 /** The database alone, for programs that need nothing else. @throws ConfigError where it is not given. */
 export function readDatabaseUrl(env: NodeJS.ProcessEnv): string {
   const { ATELIER_DATABASE_URL: url = '' } = settingsOf(env);

@@ -1,5 +1,5 @@
 import { DomainError } from '../domain/errors.ts';
-import type { SubmissionSource } from '../domain/submissions.ts';
+import { isEmptyDraft, type SubmissionSource } from '../domain/submissions.ts';
 import type { Actor } from '../domain/users.ts';
 import { defaultBranch } from '../git/repositories.ts';
 import { selectDraftFiles } from '../services/drafts.ts';
@@ -33,7 +33,7 @@ export function createSubmit({ config, orm, repositories, workflows, logger }: D
   /** The commit to judge, resolved once: what is pushed later is the next attempt's. Only another host's is resolved by the workflow. */
   async function makeSource(about: SourceInput, ref: string | undefined): Promise<SubmissionSource> {
     const { repositoryId, submissionId, draft, repoUrl, revisionId } = about;
-    if (draft !== null) {
+    if (draft !== null && !isEmptyDraft(draft)) {
       const files = await selectDraftFiles(orm.em.fork(), revisionId, draft);
       return { kind: 'files', repositoryId, commit: await repositories.commitFiles(repositoryId, submissionId, files) };
     }

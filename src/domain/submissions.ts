@@ -55,6 +55,11 @@ export interface Draft {
   readonly files: readonly DraftFile[];
 }
 
+/** Whether nothing was written: then what was pushed counts. */
+export function isEmptyDraft(draft: Draft): boolean {
+  return draft.sourceCode === null && draft.documentation === null && draft.files.length === 0;
+}
+
 /** Why a submission is parked: `transient` trouble outlasted its retries, `permanent` trouble had none. */
 export const parkedClasses = ['transient', 'permanent'] as const;
 export type ParkedClass = (typeof parkedClasses)[number];

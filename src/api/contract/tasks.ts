@@ -70,7 +70,7 @@ export const tasksContract = defineContract({
     method: 'post',
     path: '/tasks/{id}/submit',
     tag: 'tasks',
-    summary: "Submit the open draft, else what was pushed to the task's repository",
+    summary: "Submit the open draft where something is written in it, else what was pushed to the task's repository",
     access: 'user',
     isKeyed: true,
     params: ById,
