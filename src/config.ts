@@ -56,6 +56,11 @@ const Environment = z.object({
   SANDBOX: z.enum(['auto', 'docker', 'bubblewrap', 'none']).default('auto'),
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
+  /**
+   * How long a stopping api goes on taking requests while `/health/ready` says `draining`. Behind a load balancer longer than this
+   * needs to notice (interval × failures); nobody asks where there is none, so the default is not to wait.
+   */
+  DRAIN_MS: z.coerce.number().int().min(0).max(20_000).default(0),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

@@ -16,7 +16,8 @@ import { findTemporalCli } from './embedded/temporal-cli.ts';
 
 /** The processes of the academy: program → how long it may take to finish what it does when asked to stop. */
 const processes = {
-  api: { program: 'api/server.ts', graceMs: 20_000 },
+  // Its own last resort comes after 25 s.
+  api: { program: 'api/server.ts', graceMs: 30_000 },
   submissions: { program: 'workers/submissions.ts', graceMs: 20_000 },
   judging: { program: 'workers/judging.ts', graceMs: 20_000 },
   notifications: { program: 'workers/notifications.ts', graceMs: 20_000 },

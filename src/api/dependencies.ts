@@ -5,6 +5,7 @@ import type { Logger } from '../logger.ts';
 import type { OverrideWorkflows } from '../temporal/overrides.ts';
 import type { SubmissionWorkflows } from '../temporal/submissions.ts';
 import type { AccessTokens } from './access-token.ts';
+import type { Drain } from './drain.ts';
 
 /** All that the routes work with; tests give fakes of what they are not about. */
 export interface Dependencies {
@@ -15,4 +16,6 @@ export interface Dependencies {
   readonly overrides: OverrideWorkflows;
   readonly tokens: AccessTokens;
   readonly logger: Logger;
+  /** Where a stopping api says so, and where what streams without end learns of it. */
+  readonly drain: Drain;
 }

@@ -10,14 +10,24 @@ import { createOverrideWorkflows } from '../temporal/overrides.ts';
 import { createSubmissionWorkflows } from '../temporal/submissions.ts';
 import { createAccessTokens } from './access-token.ts';
 import { createApp } from './app.ts';
+import { Drain } from './drain.ts';
 
 /** The api process. */
+
+/** From the signal to the end at all costs: a push over a thin line may not hold up a deployment. */
+const stopDeadlineMs = 25_000;
+
+/** One Ctrl-C may arrive several times; a signal after this is a second one. */
+const sameSignalMs = 1_000;
+
 const config = readConfig(process.env);
 const logger = createLogger('api', config.LOG_LEVEL);
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
+const drain = new Drain();
 const app = createApp({
   config,
+  drain,
   orm,
   logger,
   repositories: openRepositories(join(config.ATELIER_DATA, 'repositories')),
@@ -27,14 +37,19 @@ const app = createApp({
 });
 // Slow senders do not hold a socket for ever; a push over a thin line may take its minutes.
 const server = createServer({ headersTimeout: 15_000, requestTimeout: 300_000, keepAliveTimeout: 5_000 }, app);
+drain.watch(server);
 server.listen(config.PORT, config.HOST);
 await once(server, 'listening');
 logger.info({ port: config.PORT }, 'listening');
 await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
-// Requests under way are answered; idle connections are let go, so that closing ends.
-const closed = once(server, 'close');
-server.close();
-server.closeIdleConnections();
-await closed;
-await client.connection.close();
+const askedAtMs = Date.now();
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => Date.now() - askedAtMs > sameSignalMs && process.exit(1));
+setTimeout(() => {
+  logger.error('requests were still under way: ended without their answers');
+  process.exit(1);
+}, stopDeadlineMs).unref();
+logger.info('draining');
+await drain.stop(server, config.DRAIN_MS);
 await orm.close();
+// Temporal's client ends with the process: closed while a question of /health is repeated by a timer, it throws in that timer.
+process.exit();

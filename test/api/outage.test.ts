@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import pg from 'pg';
 import { pino } from 'pino';
 import request from 'supertest';
+import { Drain } from '../../src/api/drain.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
 import { type Orm, openOrm } from '../../src/database/orm.ts';
 import { DomainError } from '../../src/domain/errors.ts';
@@ -87,6 +88,7 @@ beforeAll(async () => {
       TEMPORAL_UI_ORIGIN: undefined,
       TEMPORAL_NAMESPACE: 'default',
     },
+    drain: new Drain(),
     orm,
     repositories: api.repositories,
     workflows: api.workflows,

@@ -12,6 +12,7 @@ import { type AccessTokens, createAccessTokens } from '../../src/api/access-toke
 import { createApp } from '../../src/api/app.ts';
 import { Problem } from '../../src/api/contract/core.ts';
 import type { Dependencies } from '../../src/api/dependencies.ts';
+import { Drain } from '../../src/api/drain.ts';
 import { newId } from '../../src/database/columns.ts';
 import { Session } from '../../src/database/entities/sessions.ts';
 import type { Orm } from '../../src/database/orm.ts';
@@ -62,6 +63,7 @@ export async function startApi(parts: Partial<Pick<Dependencies, 'logger'>> = {}
       TEMPORAL_UI_ORIGIN: undefined,
       TEMPORAL_NAMESPACE: 'default',
     },
+    drain: new Drain(),
     orm,
     repositories,
     workflows,
