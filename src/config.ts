@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseRepoHosts } from './domain/repo-urls.ts';
 
 /** These may come as `NAME` or, as container secrets do, in the file that `NAME_FILE` names. */
-const secretNames = ['ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'SMTP_URL'] as const;
+const secretNames = ['ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'METRICS_TOKEN', 'SMTP_URL'] as const;
 
 /** What is set: `NAME=` means that it is not, and secrets are read from their files. */
 export function settingsOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -56,6 +56,16 @@ const Environment = z.object({
   SANDBOX: z.enum(['auto', 'docker', 'bubblewrap', 'none']).default('auto'),
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
+  /** Who sends it as a bearer may read the api's /metrics, from anywhere; without it the address decides (api/routes/metrics.ts). */
+  METRICS_TOKEN: z
+    .string()
+    .regex(/^\S{16,}$/, 'must be 16 characters or more, without spaces')
+    .optional(),
+  /** `host:port` for a worker's own /metrics; nothing listens without it. Each worker of one host needs a port of its own. */
+  WORKER_METRICS_ADDRESS: z
+    .string()
+    .regex(/^\S+:\d{1,5}$/, 'must be host:port')
+    .optional(),
   /**
    * How long a stopping api goes on taking requests while `/health/ready` says `draining`. Behind a load balancer longer than this
    * needs to notice (interval × failures); nobody asks where there is none, so the default is not to wait.

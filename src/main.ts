@@ -317,6 +317,8 @@ class Academy {
       ATELIER_GIT_ORIGIN: config.gitOrigin ?? localOrigin(config.host, this.#port),
       ATELIER_DATA: config.dataFolder,
       ATELIER_ACCOUNTS_FILE: this.#accountsFile,
+      // One address for all workers would stop all but the first.
+      WORKER_METRICS_ADDRESS: undefined,
       JWT_SECRET: config.jwtSecret ?? ownSecret(join(config.dataFolder, 'secrets.json')),
     };
   }

@@ -6,6 +6,7 @@ import helmet from 'helmet';
 import { pinoHttp } from 'pino-http';
 import { contract } from './contract/contract.ts';
 import type { Dependencies } from './dependencies.ts';
+import { createMetrics } from './metrics.ts';
 import { errorHandler } from './middleware/error-handler.ts';
 import { HttpProblem } from './middleware/problems.ts';
 import { mount } from './mount.ts';
@@ -15,6 +16,7 @@ import { adminHandlers } from './routes/admin.ts';
 import { exercisesHandlers } from './routes/exercises.ts';
 import { gitRouter } from './routes/git.ts';
 import { healthRouter } from './routes/health.ts';
+import { metricsRouter } from './routes/metrics.ts';
 import { notificationsHandlers } from './routes/notifications.ts';
 import { reviewsHandlers } from './routes/reviews.ts';
 import { scoringHandlers } from './routes/scoring.ts';
@@ -28,6 +30,8 @@ const swaggerFolder = dirname(createRequire(import.meta.url).resolve('swagger-ui
 export function createApp(dependencies: Dependencies): Express {
   const app = express();
   app.disable('x-powered-by');
+  const metrics = createMetrics(dependencies.orm, contract);
+  app.use(metrics.measure);
   app.use(
     pinoHttp({
       logger: dependencies.logger,
@@ -37,7 +41,7 @@ export function createApp(dependencies: Dependencies): Express {
         response.setHeader('X-Request-Id', id);
         return id;
       },
-      autoLogging: { ignore: (request) => request.url?.startsWith('/health') ?? false },
+      autoLogging: { ignore: ({ url = '' }) => url.startsWith('/health') || url.startsWith('/metrics') },
       serializers: {
         // Without the query: a token that somebody puts there by mistake must not be kept.
         req: ({ id, method, url }: { id: string; method: string; url: string }) => ({ id, method, url: url.split('?')[0] }),
@@ -47,6 +51,7 @@ export function createApp(dependencies: Dependencies): Express {
   );
   app.use(helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } }));
   app.use('/health', healthRouter(dependencies));
+  app.use(metricsRouter(dependencies, metrics));
   app.use('/git', gitRouter(dependencies));
   app.use(
     '/api',

@@ -9,7 +9,10 @@ import type { Drain } from './drain.ts';
 
 /** All that the routes work with; tests give fakes of what they are not about. */
 export interface Dependencies {
-  readonly config: Pick<Config, 'ATELIER_ORIGIN' | 'JWT_SECRET' | 'REPO_HOSTS' | 'TEMPORAL_UI_ORIGIN' | 'TEMPORAL_NAMESPACE'>;
+  readonly config: Pick<
+    Config,
+    'ATELIER_ORIGIN' | 'JWT_SECRET' | 'METRICS_TOKEN' | 'REPO_HOSTS' | 'TEMPORAL_UI_ORIGIN' | 'TEMPORAL_NAMESPACE'
+  >;
   readonly orm: Orm;
   readonly repositories: Repositories;
   readonly workflows: SubmissionWorkflows;

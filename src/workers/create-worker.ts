@@ -11,15 +11,24 @@ export const workflowsPath = fileURLToPath(new URL(`../workflows/index${extname(
 /** How long running activities may take to end after SIGTERM before they are handed to another worker. */
 const shutdownGraceTime = '10s';
 
-/** Temporal's logs in ours; its own signal handling would race with our order of shutting down. */
-function installRuntime(logger: Logger): void {
+/** Temporal's logs in ours. */
+function temporalLogger(logger: Logger): DefaultLogger {
   const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
+  return new DefaultLogger('INFO', ({ level, message, meta }) => {
+    const { error, ...rest } = meta ?? {};
+    logger[levels[level]]({ ...rest, ...(error !== undefined && { err: error as unknown }) }, message);
+  });
+}
+
+/** Temporal's own signal handling would race with our order of shutting down. */
+function installRuntime(config: Config, logger: Logger): void {
+  const bindAddress = config.WORKER_METRICS_ADDRESS;
+  // Names as Prometheus wants them: counters end in _total, durations in _seconds.
+  const prometheus = { countersTotalSuffix: true, unitSuffix: true, useSecondsForDurations: true };
   Runtime.install({
     shutdownSignals: [],
-    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
-      const { error, ...rest } = meta ?? {};
-      logger[levels[level]]({ ...rest, ...(error !== undefined && { err: error as unknown }) }, message);
-    }),
+    logger: temporalLogger(logger),
+    ...(bindAddress !== undefined && { telemetryOptions: { metrics: { prometheus: { ...prometheus, bindAddress } } } }),
   });
 }
 
@@ -33,7 +42,7 @@ export async function runWorker(
   options: Pick<WorkerOptions, 'taskQueue' | 'activities' | 'workflowsPath' | 'maxConcurrentActivityTaskExecutions'>,
   close: () => Promise<void>,
 ): Promise<void> {
-  installRuntime(logger);
+  installRuntime(config, logger);
   const connection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
   try {
     const worker = await Worker.create({

@@ -22,7 +22,7 @@ const programs = {
 
 export type ProcessName = keyof typeof programs | 'temporal';
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -84,7 +84,7 @@ export class Academy {
     return `http://127.0.0.1:${this.#ports.api}`;
   }
 
-  startProcess(name: ProcessName): void {
+  startProcess(name: ProcessName, settings: Readonly<Record<string, string>> = {}): void {
     const environment = {
       PATH: process.env['PATH'],
       HOME: this.#folder,
@@ -96,6 +96,7 @@ export class Academy {
       ATELIER_DATA: join(this.#folder, 'data'),
       JWT_SECRET: 'a secret that only this test knows, long enough',
       SANDBOX: this.#sandbox,
+      ...settings,
     };
     const child =
       name === 'temporal'
@@ -135,6 +136,16 @@ export class Academy {
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;
+  }
+
+  /** Asks a process to stop, and waits for its end. Resolves to its exit code, null where it was killed. */
+  async terminate(name: ProcessName): Promise<number | null> {
+    const child = this.#children.get(name);
+    if (child === undefined) throw new Error(`${name} does not run`);
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    const [code] = (await exited) as [number | null];
+    return code;
   }
 
   async login(email: string): Promise<string> {
