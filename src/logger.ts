@@ -1,12 +1,14 @@
 import { type Logger as PinoLogger, pino } from 'pino';
+import { traceFields } from './trace.ts';
 
 export type Logger = PinoLogger;
 
-/** One JSON object a line on stdout; nothing that opens a door is ever printed. */
+/** One JSON object a line on stdout, with the trace that it belongs to; nothing that opens a door is ever printed. */
 export function createLogger(process: string, level: string): Logger {
   return pino({
     level,
     base: { process },
+    mixin: traceFields,
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: ['req.headers.authorization', 'req.headers.cookie', '*.password', '*.token', '*.secret'],
   });

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import express, { type Express } from 'express';
+import express, { type Express, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { pinoHttp } from 'pino-http';
 import { contract } from './contract/contract.ts';
@@ -9,6 +8,7 @@ import type { Dependencies } from './dependencies.ts';
 import { createMetrics } from './metrics.ts';
 import { errorHandler } from './middleware/error-handler.ts';
 import { HttpProblem } from './middleware/problems.ts';
+import { traceOf, traceRequests } from './middleware/trace.ts';
 import { mount } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
 import { docsPage, homePage } from './pages.ts';
@@ -32,16 +32,15 @@ export function createApp(dependencies: Dependencies): Express {
   app.disable('x-powered-by');
   const metrics = createMetrics(dependencies.orm, contract);
   app.use(metrics.measure);
+  app.use(traceRequests);
   app.use(
-    pinoHttp({
+    pinoHttp<Request, Response>({
       logger: dependencies.logger,
-      genReqId: (request, response) => {
-        const sent = request.headers['x-request-id'];
-        const id = typeof sent === 'string' && /^[A-Za-z0-9-]{1,64}$/.test(sent) ? sent : randomUUID();
-        response.setHeader('X-Request-Id', id);
-        return id;
-      },
-      autoLogging: { ignore: ({ url = '' }) => url.startsWith('/health') || url.startsWith('/metrics') },
+      genReqId: (_request, response) => traceOf(response)?.requestId ?? '',
+      // The line of a request is written when its connection says so, outside of its trace.
+      customSuccessObject: (_request, response, line: object) => ({ ...line, ...traceOf(response) }),
+      customErrorObject: (_request, response, _error, line: object) => ({ ...line, ...traceOf(response) }),
+      autoLogging: { ignore: ({ url }) => url.startsWith('/health') || url.startsWith('/metrics') },
       serializers: {
         // Without the query: a token that somebody puts there by mistake must not be kept.
         req: ({ id, method, url }: { id: string; method: string; url: string }) => ({ id, method, url: url.split('?')[0] }),

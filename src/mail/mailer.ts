@@ -1,6 +1,7 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import nodemailer from 'nodemailer';
+import { currentTraceId } from '../trace.ts';
 
 export interface Mail {
   readonly to: { readonly name: string; readonly email: string };
@@ -17,13 +18,15 @@ export interface Mailer {
   close(): void;
 }
 
-const fieldsOf = (mail: Mail, from: string) => ({
+const fieldsOf = (mail: Mail, from: string, traceId = currentTraceId()) => ({
   from,
   to: { name: mail.to.name, address: mail.to.email },
   subject: mail.subject,
   text: mail.text,
   html: mail.html,
   messageId: mail.messageId,
+  // By which support finds, in the logs, what a mail that somebody forwards came from.
+  headers: traceId === null ? {} : { 'X-Atelier-Trace': traceId },
 });
 
 /** Sends by SMTP; `url` is `smtp://user:password@host:port` or `smtps://…`. */

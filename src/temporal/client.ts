@@ -1,4 +1,5 @@
 import { Client, Connection } from '@temporalio/client';
+import { sendTrace } from './tracing.ts';
 
 /** A client over a connection of its own. */
 export type TemporalClient = Client & { readonly connection: Connection };
@@ -9,5 +10,5 @@ export type TemporalClient = Client & { readonly connection: Connection };
  */
 export function createTemporalClient(address: string, namespace: string): TemporalClient {
   const connection = Connection.lazy({ address, connectTimeout: '2s' });
-  return Object.assign(new Client({ connection, namespace }), { connection });
+  return Object.assign(new Client({ connection, namespace, interceptors: { workflow: [sendTrace] } }), { connection });
 }

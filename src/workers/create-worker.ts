@@ -4,15 +4,23 @@ import { fileURLToPath } from 'node:url';
 import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Config } from '../config.ts';
 import type { Logger } from '../logger.ts';
+import { traceActivity } from '../temporal/tracing.ts';
 
 /** `.ts` when run from the sources, `.js` when run from a build: tsc rewrites import specifiers, not other strings. */
-export const workflowsPath = fileURLToPath(new URL(`../workflows/index${extname(import.meta.filename)}`, import.meta.url));
+const pathInWorkflows = (name: string) =>
+  fileURLToPath(new URL(`../workflows/${name}${extname(import.meta.filename)}`, import.meta.url));
+
+/** What workers make the workflow bundle of. */
+export const workflowsPath = pathInWorkflows('index');
+
+/** They carry the trace; `workflowModules` is part of the workflow bundle. */
+export const interceptors = { workflowModules: [pathInWorkflows('interceptors')], activity: [traceActivity] };
 
 /** How long running activities may take to end after SIGTERM before they are handed to another worker. */
 const shutdownGraceTime = '10s';
 
 /** Temporal's logs in ours. */
-function temporalLogger(logger: Logger): DefaultLogger {
+export function temporalLogger(logger: Logger): DefaultLogger {
   const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
   return new DefaultLogger('INFO', ({ level, message, meta }) => {
     const { error, ...rest } = meta ?? {};
@@ -53,6 +61,7 @@ export async function runWorker(
       stickyQueueScheduleToStartTimeout: '3s',
       // Beats reach the server at once: by default the SDK holds them back for most of the timeout.
       maxHeartbeatThrottleInterval: '2s',
+      interceptors,
       ...options,
     });
     const running = worker.run();

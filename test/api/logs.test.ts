@@ -4,6 +4,7 @@ import request from 'supertest';
 import { newId } from '../../src/database/columns.ts';
 import { signJobToken } from '../../src/git/job-token.ts';
 import { DomainError } from '../../src/domain/errors.ts';
+import { traceFields } from '../../src/trace.ts';
 import { createStudentWithTask, createUser } from '../support/factories.ts';
 import { waitFor } from '../support/wait.ts';
 import { as, commit, createSubmissionInReview, exchange, secret, signIn, startApi, type TestApi } from './support.ts';
@@ -13,12 +14,26 @@ const lines: string[] = [];
 
 beforeAll(async () => {
   // Without the redaction of src/logger.ts: nothing secret may get as far.
-  api = await startApi({ logger: pino({ level: 'trace' }, { write: (line: string) => lines.push(line) }) });
+  api = await startApi({ logger: pino({ level: 'trace', mixin: traceFields }, { write: (line: string) => lines.push(line) }) });
 });
 
 afterAll(() => api.close());
 
-const parse = (line: string) => JSON.parse(line) as Record<string, unknown> & { req?: { id: string; url: string }; msg?: string };
+interface Line extends Record<string, unknown> {
+  readonly req?: { readonly id: string; readonly url: string };
+  readonly msg?: string;
+  readonly traceId?: string;
+  readonly requestId?: string;
+}
+
+const parse = (line: string) => JSON.parse(line) as Line;
+
+/** What was logged of one request, when all of it is there. */
+async function linesOf(requestId: string): Promise<Line[]> {
+  const find = () => lines.map(parse).filter((line) => line.requestId === requestId);
+  await waitFor(`the end of ${requestId}`, async () => (find().some(({ msg }) => msg?.startsWith('request ')) ? true : null));
+  return find();
+}
 
 test('whatever is asked, no password, token or header of it is logged, and every line is one JSON object', async () => {
   const email = `${newId()}@example.test`;
@@ -94,10 +109,70 @@ test('a failure is found by the request id that the client was told', async () =
   expect(about).toContainEqual(expect.objectContaining({ level: 50, err: expect.objectContaining({ message: 'a rare bug' }) }));
 });
 
-test('health checks are not logged: they would drown the rest', async () => {
+const parent = (traceId: string) => `00-${traceId}-00f067aa0ba902b7-01`;
+
+test('every line of a request has its request id and its trace id, a new one where none was sent', async () => {
+  api.workflows.failure = new TypeError('a bug in a trace');
+  const { submissionId } = await createSubmissionInReview(api);
+  const reviewer = as(api, await signIn(api, await createUser(api.orm, 'ACADEMY_REVIEWER')));
+  const body = { submissionId, outcome: 'APPROVED', comment: '' };
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+  await reviewer.post('/api/reviews', body).set('traceparent', parent(traceId)).set('X-Request-Id', 'traced-1');
+  const traced = await linesOf('traced-1');
+  expect(traced.length).toBeGreaterThanOrEqual(2);
+  expect(traced.map((line) => line.traceId)).toEqual(traced.map(() => traceId));
+
+  await reviewer.post('/api/reviews', body).set('X-Request-Id', 'traced-2');
+  const [first, ...others] = (await linesOf('traced-2')).map((line) => line.traceId);
+  expect(first).toMatch(/^[0-9a-f]{32}$/);
+  expect(first).not.toBe(traceId);
+  expect(others.filter((other) => other !== first)).toEqual([]);
+  // In one place of the line: readers of JSON take the last of two.
+  for (const line of lines) expect(line.split('"traceId"').length).toBeLessThanOrEqual(2);
+});
+
+test.each([
+  ['words', 'hello'],
+  ['another version', `ff-${'a'.repeat(32)}-00f067aa0ba902b7-01`],
+  ['no trace', parent('0'.repeat(32))],
+  ['no parent', `00-${'a'.repeat(32)}-${'0'.repeat(16)}-01`],
+  ['capitals', parent('A'.repeat(32))],
+  ['too long', `${parent('a'.repeat(32))}${'x'.repeat(5_000)}`],
+  ['JSON', '{"traceId":"a"}","level":60,"x":"'],
+  ['letters that are not ASCII', parent('ä'.repeat(32))],
+])('a traceparent of %s is as good as none', async (what, header) => {
+  const id = `garbage-${what.replaceAll(' ', '-')}`;
+  const head = `GET /api/unknown HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: ${id}\r\n`;
+  await exchange(api.origin, Buffer.from(`${head}traceparent: ${header}\r\n\r\n`, 'latin1'));
+  const [line, ...others] = await linesOf(id);
+  expect(others).toEqual([]);
+  expect(line?.traceId).toMatch(/^[0-9a-f]{32}$/);
+  expect(JSON.stringify(line)).not.toContain(header.slice(0, 20));
+});
+
+test('two traceparents, or one broken by a line end, put nothing into the log', async () => {
+  const head = 'GET /api/unknown HTTP/1.1\r\nHost: x\r\nConnection: close\r\n';
+  const twice = `traceparent: ${parent('a'.repeat(32))}\r\ntraceparent: ${parent('b'.repeat(32))}\r\n`;
+  await exchange(api.origin, `${head}X-Request-Id: twice\r\n${twice}\r\n`);
+  expect((await linesOf('twice'))[0]?.traceId).not.toMatch(/aaaa|bbbb/);
+
+  const before = lines.length;
+  for (const end of ['\n', '\r', '\r\n ']) {
+    for (const name of ['traceparent', 'X-Request-Id']) {
+      await exchange(api.origin, `${head}${name}: broken${end}{"level":60,"msg":"injected"}\r\n\r\n`);
+    }
+  }
+  await request(api.server).get('/api/unknown').set('X-Request-Id', 'after-broken');
+  await linesOf('after-broken');
+  const added = lines.slice(before);
+  expect(added.filter((line) => line.includes('injected') || line.indexOf('\n') !== line.length - 1)).toEqual([]);
+});
+
+test('health checks and scrapes are not logged: they would drown the rest', async () => {
   const before = lines.length;
   await request(api.server).get('/health/live').set('X-Request-Id', 'health-1');
+  await request(api.server).get('/metrics').set('X-Request-Id', 'metrics-1');
   await request(api.server).get('/api/unknown').set('X-Request-Id', 'after-health-1');
   await waitFor('the line after', async () => (lines.some((line) => line.includes('after-health-1')) ? true : null));
-  expect(lines.slice(before).filter((line) => line.includes('"health-1"'))).toEqual([]);
+  expect(lines.slice(before).filter((line) => /"(?:health|metrics)-1"/.test(line))).toEqual([]);
 });

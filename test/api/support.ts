@@ -159,7 +159,12 @@ export function withoutAddress(problem: Problem): Partial<Problem> {
 }
 
 /** Commits a file to a branch of the task's repository, as a push would; returns the commit. */
-export async function commit({ orm, repositories }: TestApi, taskId: string, text: string, branch = 'main'): Promise<string> {
+export async function commit(
+  { orm, repositories }: Pick<TestApi, 'orm' | 'repositories'>,
+  taskId: string,
+  text: string,
+  branch = 'main',
+): Promise<string> {
   await repositories.ensure(taskId, () => selectStarterFiles(orm.em.fork(), taskId));
   const path = repositories.pathOf(taskId);
   const data = (content: string) => `data ${Buffer.byteLength(content)}\n${content}\n`;

@@ -1,14 +1,14 @@
 import { MockActivityEnvironment, TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, type WorkflowBundle } from '@temporalio/worker';
-import { workflowsPath } from '../../src/workers/create-worker.ts';
+import { interceptors, workflowsPath } from '../../src/workers/create-worker.ts';
 import { searchAttributes } from '../../src/workflows/contract.ts';
 
 /**
  * A Temporal server of its own for one test file, in memory (it starts in half a second): task queues are the product's own names, so
  * files that shared a server would take each other's work.
  */
-export async function startTemporal(): Promise<TestWorkflowEnvironment> {
-  Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('ERROR') });
+export async function startTemporal(logger = new DefaultLogger('ERROR')): Promise<TestWorkflowEnvironment> {
+  Runtime.install({ shutdownSignals: [], logger });
   return TestWorkflowEnvironment.createLocal({
     server: {
       executable: { type: 'existing-path', path: process.env['TEST_TEMPORAL_CLI'] ?? 'temporal' },
@@ -21,7 +21,11 @@ export async function startTemporal(): Promise<TestWorkflowEnvironment> {
 
 /** The workflows as workers load them; made once per test file. */
 export function bundleWorkflows(): Promise<WorkflowBundle> {
-  return bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+  return bundleWorkflowCode({
+    workflowsPath,
+    workflowInterceptorModules: interceptors.workflowModules,
+    logger: new DefaultLogger('ERROR'),
+  });
 }
 
 /** Where a test runs an activity; what fails on purpose is not logged. */
