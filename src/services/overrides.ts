@@ -18,6 +18,7 @@ import { countStarted, startEach } from './outbox.ts';
 import { settleTaskXp } from './progress.ts';
 import { isStorable, reviewNotFound } from './reviews.ts';
 import { closeSubmission, selectOpenSubmission } from './submissions.ts';
+import { currentTraceId, withTrace } from '../trace.ts';
 import { lockTask } from './tasks.ts';
 
 /** An override as it was asked for. */
@@ -109,7 +110,7 @@ async function createOverride(em: Em, task: Task, about: NewOverride, id: string
     via: about.via,
     startedAt: null,
     appliedAt: null,
-    traceId: null,
+    traceId: currentTraceId(),
   });
   await em.flush();
   return { overrideId: override.id };
@@ -166,7 +167,7 @@ export async function relayUnstartedOverrides(
       { startedAt: null },
       { limit, orderBy: { createdAt: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE },
     );
-    return startEach(rows, (row) => start(row.id));
+    return startEach(rows, (row) => withTrace(row, () => start(row.id)));
   });
   return countStarted(batch);
 }
