@@ -5,7 +5,7 @@ import { User } from '../database/entities/users.ts';
 import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { DeliveryToStart, NotificationKind } from '../domain/notifications.ts';
-import { currentTraceId, withTrace } from '../trace.ts';
+import { currentTraceId } from '../trace.ts';
 import { countStarted, startEach } from './outbox.ts';
 
 /** Kinds that also go out by mail; the others would be noise in a mailbox. */
@@ -154,7 +154,7 @@ export async function relayUnstartedDeliveries(
       { startedAt: null },
       { limit, orderBy: { createdAt: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE },
     );
-    return startEach(rows, (row) => withTrace(row, () => start(row)));
+    return startEach(rows, start);
   });
   return countStarted(batch);
 }

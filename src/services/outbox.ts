@@ -1,6 +1,10 @@
+import { withTrace } from '../trace.ts';
+
 /** A row whose workflow is to be started. */
 interface OutboxRow {
   startedAt: Date | null;
+  /** Of the request that it came with; what is started goes on in that trace. */
+  readonly traceId: string | null;
 }
 
 /** Where so many starts fail it is not the rows: the rest is left for later, and its locks are let go. */
@@ -18,7 +22,7 @@ export async function startEach<R extends OutboxRow>(rows: readonly R[], start: 
   let started = 0;
   for (const row of rows) {
     try {
-      await start(row);
+      await withTrace({ traceId: row.traceId }, () => start(row));
       row.startedAt = new Date();
       started += 1;
     } catch (error) {

@@ -18,7 +18,7 @@ import { countStarted, startEach } from './outbox.ts';
 import { settleTaskXp } from './progress.ts';
 import { isStorable, reviewNotFound } from './reviews.ts';
 import { closeSubmission, selectOpenSubmission } from './submissions.ts';
-import { currentTraceId, withTrace } from '../trace.ts';
+import { currentTraceId } from '../trace.ts';
 import { lockTask } from './tasks.ts';
 
 /** An override as it was asked for. */
@@ -167,7 +167,7 @@ export async function relayUnstartedOverrides(
       { startedAt: null },
       { limit, orderBy: { createdAt: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE },
     );
-    return startEach(rows, (row) => withTrace(row, () => start(row.id)));
+    return startEach(rows, (row) => start(row.id));
   });
   return countStarted(batch);
 }

@@ -20,7 +20,7 @@ import { type ActivityKind, recordActivity, recordAudit } from './activity.ts';
 import { notify, notifyReviewers } from './notifications.ts';
 import { countStarted, startEach } from './outbox.ts';
 import { requestIdOf, type StoredRequest, storeRequest } from './requests.ts';
-import { currentTraceId, withTrace } from '../trace.ts';
+import { currentTraceId } from '../trace.ts';
 import { lockTask, taskNotFound } from './tasks.ts';
 
 /** Spells every submission's workflow id; the first workflow's has no number. */
@@ -152,7 +152,7 @@ export async function relayUnstartedSubmissions(
       { limit, orderBy: { createdAt: 'asc' }, lockMode: LockMode.PESSIMISTIC_PARTIAL_WRITE },
     );
     await tx.populate(rows, ['task']);
-    return startEach(rows, (row) => withTrace(row, () => start(startable(row))));
+    return startEach(rows, (row) => start(startable(row)));
   });
   return countStarted(batch);
 }

@@ -22,6 +22,7 @@ const CheckRunSchema = defineEntity({
   schema: 'submissions',
   tableName: 'check_runs',
   uniques: [{ properties: ['submission', 'revision', 'runNo'] }],
+  indexes: [{ properties: ['finishedAt'] }],
   properties: {
     ...identified,
     submission: () => p.manyToOne(Submission).ref(),

@@ -33,6 +33,11 @@ const DeliverySchema = defineEntity({
   uniques: [{ properties: ['notification', 'channel'] }],
   indexes: [
     {
+      name: 'deliveries_undelivered',
+      expression:
+        'create index "deliveries_undelivered" on "notifications"."deliveries" ("created_at") where "delivered_at" is null',
+    },
+    {
       name: 'deliveries_unstarted',
       expression: 'create index "deliveries_unstarted" on "notifications"."deliveries" ("created_at") where "started_at" is null',
     },

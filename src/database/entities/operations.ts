@@ -52,7 +52,7 @@ const AuditEntrySchema = defineEntity({
   name: 'AuditEntry',
   schema: 'operations',
   tableName: 'audit',
-  indexes: [{ properties: ['targetId'] }],
+  indexes: [{ properties: ['targetId'] }, { properties: ['action'] }],
   properties: {
     ...identified,
     action: p.string().length(100),

@@ -38,6 +38,12 @@ export class Migration20261121120000_durable_loop extends Migration {
       `alter table "reviews"."reviews" add constraint "reviews_superseded_by_id_foreign" foreign key ("superseded_by_id") references "reviews"."reviews" ("id") on delete set null deferrable initially deferred;`,
     );
 
+    this.addSql(`create index "audit_action_index" on "operations"."audit" ("action");`);
+    this.addSql(`create index "check_runs_finished_at_index" on "submissions"."check_runs" ("finished_at");`);
+    this.addSql(
+      `create index "deliveries_undelivered" on "notifications"."deliveries" ("created_at") where "delivered_at" is null;`,
+    );
+
     this.addSql(`drop index "operations"."activity_submission_id_index";`);
     this.addSql(`alter table "operations"."activity" add "sequence" int null;`);
     this.addSql(
