@@ -1,3 +1,4 @@
+import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
 import { isEmptyDraft, type SubmissionSource } from '../domain/submissions.ts';
 import type { Actor } from '../domain/users.ts';
@@ -30,11 +31,14 @@ export interface SubmitInput {
 
 /** Accepts a submission: in one transaction the row, then best effort its workflow. Both ways to submit come here. */
 export function createSubmit({ config, orm, repositories, workflows, logger }: Dependencies) {
-  /** The commit to judge, resolved once: what is pushed later is the next attempt's. Only another host's is resolved by the workflow. */
-  async function makeSource(about: SourceInput, ref: string | undefined): Promise<SubmissionSource> {
+  /**
+   * The commit to judge, resolved once: what is pushed later is the next attempt's. Only another host's is resolved by the workflow.
+   * Reads by the caller's transaction: others who wait for its locks may hold all other connections.
+   */
+  async function makeSource(tx: Em, about: SourceInput, ref: string | undefined): Promise<SubmissionSource> {
     const { repositoryId, submissionId, draft, repoUrl, revisionId } = about;
     if (draft !== null && !isEmptyDraft(draft)) {
-      const files = await selectDraftFiles(orm.em.fork(), revisionId, draft);
+      const files = await selectDraftFiles(tx, revisionId, draft);
       return { kind: 'files', repositoryId, commit: await repositories.commitFiles(repositoryId, submissionId, files) };
     }
     if (repoUrl !== null) return { kind: 'remote', repositoryId, url: repoUrl, ref: ref ?? null, commit: null };
@@ -76,7 +80,7 @@ export function createSubmit({ config, orm, repositories, workflows, logger }: D
         actorId: actor.id,
         submissionId: newSubmissionId(),
         ...(draftId !== undefined && { draftId }),
-        makeSource: (about) => makeSource(about, ref),
+        makeSource: (about) => makeSource(tx, about, ref),
       });
       const accepted: Accepted = {
         ...submitted,

@@ -96,9 +96,9 @@ function filesOf(draft: Draft, sourcePath: string | null): readonly DraftFile[] 
   return files;
 }
 
-/** git keeps its own data below such names, and refuses them in a commit. */
+/** git keeps its own data below such names, and refuses them in a commit; also as Windows reads names, where `\` parts them as well. */
 function gitPathOf(files: readonly DraftFile[]): { path: string; problem: string } | null {
-  const file = files.find(({ path }) => path.split('/').some((name) => /^\.git/i.test(name) || /^git~1$/i.test(name)));
+  const file = files.find(({ path }) => path.split(/[/\\]/).some((name) => /^(?:\.git|git~\d)/i.test(name)));
   return file === undefined ? null : { path: file.path, problem: "has a part that is git's own" };
 }
 

@@ -78,6 +78,10 @@ export async function requestReviewOverride(
   const task = await lockTask(em, submission.task.id);
   await em.refresh(review);
   if (review.supersededBy !== null || input.ifMatch !== review.id) throw changedMeanwhile('review');
+  if (submission.student.id === actor.id) throw ownWork();
+  if (submission.student.id !== task.assignee.id) {
+    throw new DomainError('invalid-state', "This task was given to somebody else: its state is not this review's any more.");
+  }
   const later = { task: task.id, attemptNo: { $gt: submission.attemptNo }, conclusion: ['approved', 'rejected'] as Conclusion[] };
   if ((await em.count(Submission, later)) > 0) {
     throw new DomainError('invalid-state', 'A later attempt at this task is decided: override its review, or the task.');
@@ -87,13 +91,15 @@ export async function requestReviewOverride(
   return createOverride(em, task, about, newId());
 }
 
+const ownWork = () => new DomainError('self-review', 'Nobody overrides their own work.');
+
 const changedMeanwhile = (what: 'task' | 'review') =>
   new DomainError('changed-meanwhile', `The ${what} is not what If-Match names: get it again and look before you override.`);
 
 /** A pending override holds the task: two that are stored at once would each not know of the other. */
 async function createOverride(em: Em, task: Task, about: NewOverride, id: string): Promise<{ overrideId: string }> {
   if (about.actorId === task.assignee.id || about.actorId === about.assigneeId) {
-    throw new DomainError('self-review', 'Nobody overrides their own work.');
+    throw ownWork();
   }
   if ((await em.count(Override, { task, appliedAt: null })) > 0) {
     throw new DomainError('invalid-state', 'Another override of this task is under way: try again in a moment.');

@@ -4,7 +4,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { ParkedClass } from '../domain/submissions.ts';
 import type { Actor } from '../domain/users.ts';
 import { recordAudit } from './activity.ts';
-import { requestIdOf, type StoredRequest, storeRequest } from './requests.ts';
+import { repeated, requestIdOf, selectOptionalRequest, type StoredRequest, storeRequest } from './requests.ts';
 import { submissionNotFound } from './submissions.ts';
 
 export interface ParkedView {
@@ -40,9 +40,10 @@ export async function listParked(em: Em, limit: number): Promise<ParkedView[]> {
 }
 
 /**
- * Stores an admin's word on a parked submission, with its audit entry: try again, or close it without charging the student.
+ * Stores an admin's word on a parked submission, with its audit entry: try again, or close it without charging the student. A repeat of
+ * the key finds what was asked before, also where the submission is not parked any more.
  *
- * @throws DomainError `not-found`, `invalid-state` where it is not parked.
+ * @throws DomainError `not-found`, `invalid-state` where it is not parked, `key-reused`.
  */
 export async function requestParkedResolution(
   em: Em,
@@ -53,10 +54,11 @@ export async function requestParkedResolution(
   if (submission === null) throw submissionNotFound();
   const { kind } = input;
   const requestId = requestIdOf(actor, kind, input.key);
+  const known = await selectOptionalRequest(em, requestId);
+  if (known !== null) return repeated(known, submission.id, {});
   if (submission.stage !== 'PARKED') throw new DomainError('invalid-state', 'This submission is not parked.');
-  const stored = await storeRequest(em, { requestId, kind, actor, submission, body: {} });
   const target = { kind: 'submission', id: submission.id };
+  // Written with the request, or not at all.
   recordAudit(em, { action: `submission.${kind}-requested`, actorId: actor.id, target, via: 'api' });
-  await em.flush();
-  return stored;
+  return storeRequest(em, { requestId, kind, actor, submission, body: {} });
 }

@@ -14,6 +14,8 @@ export interface StoredRequest {
   readonly requestId: string;
   readonly submissionId: string;
   readonly workflowId: string;
+  /** Whether the same was asked before, with the same key. */
+  readonly isRepeat: boolean;
 }
 
 /** The same actor, kind and key give the same request id, hence the same update id: asking again cannot have a second effect. */
@@ -49,7 +51,7 @@ export async function storeRequest(
     const first = await em.fork().findOneOrFail(SubmissionRequest, requestId, { populate: ['submission'] });
     return repeated(first, submission.id, body);
   }
-  return { requestId, submissionId: submission.id, workflowId: submission.workflowId };
+  return { requestId, submissionId: submission.id, workflowId: submission.workflowId, isRepeat: false };
 }
 
 /** A request that was stored before, for one who asks the same again. @throws DomainError `key-reused`. */
@@ -61,5 +63,5 @@ export function repeated(known: SubmissionRequest, submissionId: string, body: R
     known.body.comment === body.comment &&
     known.body.takeOver === body.takeOver;
   if (!isSame) throw new DomainError('key-reused', 'This Idempotency-Key came with another request before.');
-  return { requestId: known.id, submissionId, workflowId: submission.workflowId };
+  return { requestId: known.id, submissionId, workflowId: submission.workflowId, isRepeat: true };
 }

@@ -42,11 +42,11 @@ export async function login(em: Em, input: { email: string; password: string; tt
   return { sessionId: session.id, userId: user.id, expiresAt: session.expiresAt, refreshToken: text };
 }
 
-const newToken = (prefix: 'atl' | 'atr') => `${prefix}_${randomBytes(32).toString('base64url')}`;
+const newRefreshToken = () => `atr_${randomBytes(32).toString('base64url')}`;
 const hashToken = (token: string) => createHash('sha256').update(token).digest('hex');
 
 function createRefreshToken(em: Em, session: Session): { text: string; token: RefreshToken } {
-  const text = newToken('atr');
+  const text = newRefreshToken();
   const token = em.create(RefreshToken, {
     id: newId(),
     createdAt: new Date(),
@@ -132,6 +132,9 @@ export async function selectOptionalActor(em: Em, input: { sessionId: string; us
   return session === null ? null : { id: session.user.id, role: session.user.$.role };
 }
 
+/** The text of the access token that a seed gives. */
+export const accessTokenOf = (seed: Buffer) => `atl_${seed.toString('base64url')}`;
+
 /**
  * Makes an access token for git; its text is returned once and never stored.
  *
@@ -142,7 +145,7 @@ export async function createAccessToken(
   em: Em,
   input: { userId: string; name: string; ttlMs: number; seed: Buffer | null },
 ): Promise<{ id: string; token: string; expiresAt: Date }> {
-  const token = input.seed === null ? newToken('atl') : `atl_${input.seed.toString('base64url')}`;
+  const token = accessTokenOf(input.seed ?? randomBytes(32));
   const known = await em.findOne(AccessToken, { tokenHash: hashToken(token), user: input.userId });
   if (known !== null) {
     if (known.name !== input.name) throw new DomainError('key-reused', 'This Idempotency-Key came with another body before.');

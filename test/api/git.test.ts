@@ -55,7 +55,7 @@ const newFolder = () => mkdtemp(join(folder, 'clone-'));
 const day = 86_400_000;
 
 async function tokenOf(user: { id: string }, ttlMs = day): Promise<string> {
-  return (await createAccessToken(api.orm.em.fork(), { userId: user.id, name: 'laptop', ttlMs })).token;
+  return (await createAccessToken(api.orm.em.fork(), { userId: user.id, name: 'laptop', ttlMs, seed: null })).token;
 }
 
 const urlOf = (taskId: string, token?: string) =>

@@ -128,7 +128,7 @@ async function createNotification(user: { id: string }): Promise<string> {
 
 /** What the workflow does with a decision, without its refusals. */
 async function commitInDatabase(decision: Decision) {
-  const { submission } = await api.orm.em.fork().findOneOrFail(DecisionRequest, decision.requestId);
+  const { submission } = await api.orm.em.fork().findOneOrFail(SubmissionRequest, decision.requestId);
   const result = await commitDecision(api.orm.em.fork(), { ...decision, submissionId: submission.id });
   if (result.status === 'refused') throw new Error(result.message);
   return { status: 'decided' as const, reviewId: result.reviewId };

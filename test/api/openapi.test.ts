@@ -100,15 +100,18 @@ describe('the OpenAPI document', () => {
         ...[...endpoint.path.matchAll(/\{(\w+)\}/g)].map((match) => `path ${match[1]}`),
         ...Object.keys(endpoint.query?.shape ?? {}).map((key) => `query ${key}`),
         ...(endpoint.isKeyed === true ? ['header Idempotency-Key'] : []),
+        ...(endpoint.needsIfMatch === true ? ['header If-Match'] : []),
       ].toSorted(),
     );
-    const optional = (operation?.parameters ?? []).filter((parameter) => parameter.in === 'path' && parameter.required !== true);
+    const needed = ({ in: place, name: header }: { in: string; name: string }) => place === 'path' || header === 'If-Match';
+    const optional = (operation?.parameters ?? []).filter((parameter) => needed(parameter) && parameter.required !== true);
     expect(optional).toEqual([]);
     expect(operation?.requestBody === undefined).toBe(endpoint.body === undefined);
     expect(operation?.security).toEqual(endpoint.access === 'public' ? [] : [{ bearer: [] }]);
     const answers = Object.keys(operation?.responses ?? {});
     expect(answers).toEqual(expect.arrayContaining([String(endpoint.status), 'default']));
     expect(answers.includes('401')).toBe(endpoint.access !== 'public');
+    expect(answers.includes('202')).toBe(endpoint.status === 202 || endpoint.mayBeAccepted === true);
     expect(answers.includes('403')).toBe(Array.isArray(endpoint.access));
     expect(operation?.responses[endpoint.status]?.content === undefined).toBe(endpoint.status === 204);
   });

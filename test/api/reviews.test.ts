@@ -40,7 +40,7 @@ beforeEach(() => {
 
 /** What the workflow's committing activity does, with the same answers. */
 async function commitLikeTheWorkflow(decision: Decision): Promise<DecideResult> {
-  const request = await api.orm.em.fork().findOneOrFail(DecisionRequest, decision.requestId);
+  const request = await api.orm.em.fork().findOneOrFail(SubmissionRequest, decision.requestId);
   const result = await commitDecision(api.orm.em.fork(), { ...decision, submissionId: request.submission.id });
   if (result.status === 'refused') throw new DomainError(result.kind, result.message);
   return { status: 'decided', reviewId: result.reviewId };
@@ -70,6 +70,7 @@ describe('the queue', () => {
       verdict: 'accepted',
       submittedAt: expect.any(String),
       answerDueAt: expect.any(String),
+      claim: null,
     });
     expect(JSON.stringify(items)).not.toContain('@example.test');
     const limited = (await reviewer.get('/api/reviews/queue?limit=1')).body as { items: unknown[] };
@@ -112,7 +113,8 @@ describe('a decision', () => {
         reviewerId,
         outcome: 'APPROVED',
         comment: 'Well done.',
-        commit: source.commit,
+        commit: source?.commit,
+        supersededById: null,
         createdAt: expect.any(String),
       },
     });
@@ -177,7 +179,7 @@ describe('a decision', () => {
     expectProblem(await decide({ submissionId }), 403, 'self-review');
     expectProblem(await decide({ taskId }), 403, 'self-review');
     expect(api.workflows.decisions).toEqual([]);
-    expect(await api.orm.em.fork().count(DecisionRequest, { submission: submissionId })).toBe(0);
+    expect(await api.orm.em.fork().count(SubmissionRequest, { submission: submissionId })).toBe(0);
   });
 
   test('on what is decided is a conflict, and nothing changes', async () => {
@@ -251,7 +253,7 @@ describe('a workflow that does not decide', () => {
       api.workflows.failure = null;
       const again = await decide({ submissionId }, key);
       expect(again.status).toBe(201);
-      expect(await api.orm.em.fork().count(DecisionRequest, { submission: submissionId })).toBe(1);
+      expect(await api.orm.em.fork().count(SubmissionRequest, { submission: submissionId })).toBe(1);
     },
   );
 

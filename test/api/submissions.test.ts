@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AuditEntry } from '../../src/database/entities/operations.ts';
+import { SubmissionRequest } from '../../src/database/entities/reviews.ts';
 import { DomainError } from '../../src/domain/errors.ts';
 import type { Role } from '../../src/domain/users.ts';
 import { enrol } from '../../src/services/enrolments.ts';
@@ -33,9 +34,12 @@ describe('a submission', () => {
       status: 'SUBMITTED',
       stage: 'QUEUED',
       conclusion: null,
+      source: { kind: 'hosted', url: null },
       commit: 'c'.repeat(40),
+      draft: null,
       submittedAt: expect.any(String),
       answerDueAt: null,
+      claim: null,
       closedAt: null,
       checkRun: null,
       review: null,
@@ -84,7 +88,7 @@ describe('a submission', () => {
   });
 
   test('shows the newest of its check runs', async () => {
-    const { student, taskId, submissionId } = await createSubmissionInReview(api);
+    const { student, submissionId } = await createSubmissionInReview(api);
     const { revisionId } = await selectSubmissionForWorkflow(api.orm.em.fork(), submissionId);
     const run = {
       name: 'visible',
@@ -97,7 +101,6 @@ describe('a submission', () => {
     } as const;
     await insertCheckRun(api.orm.em.fork(), {
       submissionId,
-      taskId,
       revisionId,
       runNo: 2,
       verdict: 'wrong-answer',
@@ -134,11 +137,11 @@ describe('taking a submission back', () => {
     return { student, submissionId: await createSubmission(api.orm, { taskId, studentId: student.id }) };
   };
 
-  test('is told to the workflow, and who asked is in the audit', async () => {
+  test('is told to the workflow, and who asked is kept', async () => {
     const { student, submissionId } = await inQueue();
     expect((await cancel(student, submissionId)).status).toBe(202);
-    const entries = await api.orm.em.fork().find(AuditEntry, { targetId: submissionId });
-    expect(entries).toMatchObject([{ action: 'submission.cancel-requested', actorId: student.id, via: 'api' }]);
+    const requests = await api.orm.em.fork().find(SubmissionRequest, { submission: submissionId });
+    expect(requests).toMatchObject([{ kind: 'cancel', actor: { id: student.id } }]);
   });
 
   test('changes nothing where the submission is taken back already, and is refused where it is closed otherwise', async () => {

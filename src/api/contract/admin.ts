@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { reviewOutcomes } from '../../domain/reviews.ts';
 import { parkedClasses } from '../../domain/submissions.ts';
 import { overridableStatuses } from '../../domain/tasks.ts';
-import { ById, defineContract, Instant, pageLimit, text } from './core.ts';
+import { ById, defineContract, Id, Instant, pageLimit, text } from './core.ts';
 
 const admins = ['SUPER_ADMIN'] as const;
 
@@ -24,7 +24,7 @@ export const adminContract = defineContract({
     body: z
       .strictObject({
         status: z.enum(overridableStatuses).optional(),
-        assigneeId: z.uuid().optional().meta({ description: 'Begins the task anew there, unless a status is named.' }),
+        assigneeId: Id.optional().meta({ description: 'Begins the task anew there, unless a status is named.' }),
         reason: Reason,
       })
       .refine((body) => body.status !== undefined || body.assigneeId !== undefined, 'give status or assigneeId'),
@@ -100,8 +100,8 @@ export const adminContract = defineContract({
     access: admins,
     query: z.object({
       limit: pageLimit(50),
-      before: z.uuid().optional().meta({ description: 'Id of the last entry of the page before.' }),
-      targetId: z.uuid().optional().meta({ description: 'Only what was done to this task, submission, session or user.' }),
+      before: Id.optional().meta({ description: 'Id of the last entry of the page before.' }),
+      targetId: Id.optional().meta({ description: 'Only what was done to this task, submission, session or user.' }),
     }),
     status: 200,
     response: z.object({

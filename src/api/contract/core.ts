@@ -63,7 +63,10 @@ export const Instant = z
   .custom<Date | string>((value) => value instanceof Date || (typeof value === 'string' && !Number.isNaN(Date.parse(value))))
   .meta({ type: 'string', format: 'date-time' });
 
-export const ById = z.object({ id: z.uuid() });
+/** An id from outside, as the database writes it: ids are compared as text, and those in capitals are the same ones. */
+export const Id = z.uuid().toLowerCase();
+
+export const ById = z.object({ id: Id });
 
 /** RFC 9457. */
 export const Problem = z

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { notificationKinds } from '../../domain/notifications.ts';
-import { ById, defineContract, Instant, pageLimit } from './core.ts';
+import { ById, defineContract, Id, Instant, pageLimit } from './core.ts';
 
 export const notificationsContract = defineContract({
   listNotifications: {
@@ -11,7 +11,7 @@ export const notificationsContract = defineContract({
     access: 'user',
     query: z.object({
       limit: pageLimit(20),
-      before: z.uuid().optional().meta({ description: 'Id of the last notification of the page before.' }),
+      before: Id.optional().meta({ description: 'Id of the last notification of the page before.' }),
     }),
     status: 200,
     response: z.object({

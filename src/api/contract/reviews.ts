@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { verdicts } from '../../domain/check-runs.ts';
 import { reviewOutcomes } from '../../domain/reviews.ts';
-import { ById, defineContract, Instant, pageLimit, text } from './core.ts';
+import { ById, defineContract, Id, Instant, pageLimit, text } from './core.ts';
 
 /** Who may review. */
 export const reviewers = ['ACADEMY_REVIEWER', 'SUPER_ADMIN'] as const;
@@ -66,8 +66,8 @@ export const reviewsContract = defineContract({
     isKeyed: true,
     body: z
       .strictObject({
-        submissionId: z.uuid().optional(),
-        taskId: z.uuid().optional(),
+        submissionId: Id.optional(),
+        taskId: Id.optional(),
         outcome: z.enum(reviewOutcomes),
         comment: text(20_000, 0),
       })

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { verdicts } from '../../domain/check-runs.ts';
-import { ById, defineContract } from './core.ts';
+import { ById, defineContract, Id } from './core.ts';
 
 export const scoringContract = defineContract({
   requestScoring: {
@@ -10,7 +10,7 @@ export const scoringContract = defineContract({
     summary: 'The scoring job of a submission: submitting has created it, so this names the same one each time',
     access: 'user',
     isKeyed: true,
-    body: z.strictObject({ submissionId: z.uuid() }),
+    body: z.strictObject({ submissionId: Id }),
     status: 202,
     response: z.object({ job_id: z.uuid() }),
   },

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { verdicts } from '../../domain/check-runs.ts';
 import { reviewOutcomes } from '../../domain/reviews.ts';
 import { conclusions, submissionStages, submissionStatuses } from '../../domain/submissions.ts';
-import { ById, defineContract, Instant, text } from './core.ts';
+import { ById, defineContract, Id, Instant, text } from './core.ts';
 import { ClaimView, reviewers } from './reviews.ts';
 import { AcceptedSubmission } from './tasks.ts';
 
@@ -83,7 +83,7 @@ export const submissionsContract = defineContract({
     summary: 'Open a draft of a task, to be written in the academy; a second call returns the open one',
     access: 'user',
     isKeyed: true,
-    body: z.strictObject({ taskId: z.uuid() }),
+    body: z.strictObject({ taskId: Id }),
     status: 201,
     response: SubmissionView,
   },

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { languageNames } from '../../domain/check-runs.ts';
 import { taskStatuses } from '../../domain/tasks.ts';
-import { ById, defineContract, Instant } from './core.ts';
+import { ById, defineContract, Id, Instant } from './core.ts';
 
 const TaskView = z
   .object({
@@ -52,7 +52,7 @@ export const tasksContract = defineContract({
     summary: 'Start an exercise of a course that you are enrolled in; a second call returns the same task',
     access: 'user',
     isKeyed: true,
-    body: z.strictObject({ exerciseId: z.uuid() }),
+    body: z.strictObject({ exerciseId: Id }),
     status: 201,
     response: TaskView,
   },

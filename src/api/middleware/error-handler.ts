@@ -55,8 +55,12 @@ function problemOf(error: unknown): HttpProblem | null {
  */
 const awayCode = /^(?:08(?!P01)|53|57|40)|^25006$|^(?:ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)$/;
 
+/** What the driver says of a connection that ended before a statement was sent, such as the start of an inner transaction: a plain error. */
+const deadClient = /^Client (?:was closed|has encountered a connection error) and is not queryable$/;
+
 function isDatabaseAway(error: unknown): boolean {
   if (error instanceof ConnectionException) return true;
+  if (error instanceof Error && deadClient.test(error.message)) return true;
   const codes = [error, (error as { cause?: unknown } | null)?.cause].map((e) => (e as { code?: unknown } | null)?.code);
   if (codes.some((code) => typeof code === 'string' && awayCode.test(code))) return true;
   // Where PostgreSQL gave a code, its message may quote what a user wrote: only the driver's own errors are known by their words.

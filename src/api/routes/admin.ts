@@ -8,7 +8,11 @@ import type { Em } from '../../database/orm.ts';
 import type { adminContract } from '../contract/admin.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { Handlers } from '../mount.ts';
+import { selectOptionalConclusion } from '../../services/submissions.ts';
 import { temporalLink } from '../temporal-link.ts';
+
+/** The version that a task's entity tag stands for; 0, which no task has, for what is none. */
+const versionOf = (etag: string) => (/^[1-9]\d{0,8}$/.test(etag) ? Number(etag) : 0);
 
 export function adminHandlers({ config, orm, workflows, overrides, logger }: Dependencies): Handlers<typeof adminContract> {
   /**
@@ -30,21 +34,25 @@ export function adminHandlers({ config, orm, workflows, overrides, logger }: Dep
     return { body: { overrideId, status }, isReplay: answer.isReplay, isAccepted: !isApplied };
   }
 
+  /** Has the workflow go on or end. Returns whether that was asked before: its repeat is answered alike when all is over, too. */
   async function resolveParked(
     actor: Actor,
     submissionId: string,
     action: 'redrive' | 'close',
     key: string | null,
-  ): Promise<void> {
-    const { requestId, workflowId } = await requestParkedResolution(orm.em.fork(), actor, { kind: action, submissionId, key });
+  ): Promise<boolean> {
+    const about = { kind: action, submissionId, key };
+    const { requestId, workflowId, isRepeat } = await requestParkedResolution(orm.em.fork(), actor, about);
     const { status } = await workflows.resolveParked(workflowId, { requestId, action });
-    if (status === 'closed')
+    const isDone = isRepeat && (await selectOptionalConclusion(orm.em.fork(), submissionId)) !== null;
+    if (status === 'closed' && !isDone)
       throw new DomainError('invalid-state', 'Its workflow is gone; it will be given another one by itself.');
+    return isRepeat;
   }
 
   return {
     overrideTask: ({ em, actor, params, body, keyed, ifMatch }) =>
-      override(em, keyed, (tx) => requestTaskOverride(tx, actor, { taskId: params.id, version: Number(ifMatch), ...body })),
+      override(em, keyed, (tx) => requestTaskOverride(tx, actor, { taskId: params.id, version: versionOf(ifMatch), ...body })),
     overrideReview: ({ em, actor, params, body, keyed, ifMatch }) =>
       override(em, keyed, (tx) => requestReviewOverride(tx, actor, { reviewId: params.id, ifMatch, ...body })),
     async listParked({ em, query }) {
@@ -54,12 +62,12 @@ export function adminHandlers({ config, orm, workflows, overrides, logger }: Dep
       };
     },
     async redriveSubmission({ actor, params, keyed }) {
-      await resolveParked(actor, params.id, 'redrive', keyed.key);
-      return { body: { status: 'redriving' } };
+      const isReplay = await resolveParked(actor, params.id, 'redrive', keyed.key);
+      return { body: { status: 'redriving' }, isReplay };
     },
     async closeSubmission({ actor, params, keyed }) {
-      await resolveParked(actor, params.id, 'close', keyed.key);
-      return { body: { status: 'closing' } };
+      const isReplay = await resolveParked(actor, params.id, 'close', keyed.key);
+      return { body: { status: 'closing' }, isReplay };
     },
     async listAudit({ em, query }) {
       return { body: { items: await listAudit(em, query) } };

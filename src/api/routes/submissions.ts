@@ -4,6 +4,7 @@ import { renewClaim, requestClaim } from '../../services/claims.ts';
 import { changeDraft, openDraft } from '../../services/drafts.ts';
 import { selectSubmission, type SubmissionView } from '../../services/submission-views.ts';
 import { cancelWithoutWorkflow, requestCancel, selectOptionalConclusion } from '../../services/submissions.ts';
+import { selectTask } from '../../services/tasks.ts';
 import { answerOnce } from '../answer-once.ts';
 import type { submissionsContract } from '../contract/submissions.ts';
 import type { Dependencies } from '../dependencies.ts';
@@ -35,50 +36,60 @@ export function submissionsHandlers(dependencies: Dependencies): Handlers<typeof
   const select = async (actor: Actor, submissionId: string) =>
     shown(actor, await selectSubmission(orm.em.fork(), actor, submissionId));
 
+  /** Who sees a submission that is not theirs is told so; who does not see it finds nothing. */
+  async function selectOwn(actor: Actor, submissionId: string, refusal: string): Promise<SubmissionView> {
+    const submission = await selectSubmission(orm.em.fork(), actor, submissionId);
+    if (submission.studentId !== actor.id) throw new DomainError('forbidden', refusal);
+    return submission;
+  }
+
   return {
     createDraft: ({ em, actor, body, keyed }) =>
       answerOnce(em, keyed, async (tx) => {
+        const task = await selectTask(tx, actor, body.taskId);
+        if (task.assigneeId !== actor.id) throw new DomainError('forbidden', 'Only the assignee writes a draft.');
         const { submissionId } = await openDraft(tx, actor, body.taskId);
         await tx.flush();
         return shown(actor, await selectSubmission(tx, actor, submissionId));
       }),
     async changeDraft({ em, actor, params, body }) {
+      await selectOwn(actor, params.id, 'Only the student changes a draft.');
       const { content, files } = body;
       const change = { sourceCode: content?.source_code, documentation: content?.documentation, files };
       await changeDraft(em, actor, params.id, change);
       return { body: await select(actor, params.id) };
     },
-    async submitDraft({ em, actor, params, keyed }) {
-      const { taskId, studentId } = await selectSubmission(em, actor, params.id);
-      if (studentId !== actor.id) throw new DomainError('forbidden', 'Only the assignee submits.');
+    async submitDraft({ actor, params, keyed }) {
+      const { taskId } = await selectOwn(actor, params.id, 'Only the assignee submits.');
       return submit({ actor, taskId, draftId: params.id, keyed });
     },
     /** Stores what is asked, has the workflow claim, and answers when the claim is committed. Its holder only moves the lease. */
     async claimSubmission({ em, actor, params, body, keyed }) {
-      const renewed = await renewClaim(em, actor, params.id);
-      if (renewed !== null) return { body: { leaseUntil: renewed } };
+      // Before anything is looked up: the answer must not tell whose it is.
       if (body.takeOver === true && actor.role !== 'SUPER_ADMIN') {
         throw new DomainError('forbidden', 'Only admins take a claim over.');
       }
+      const renewed = await renewClaim(em, actor, params.id);
+      if (renewed !== null) return { body: { leaseUntil: renewed } };
       const about = { kind: 'claim', submissionId: params.id, key: keyed.key } as const;
-      const { requestId, workflowId } = await requestClaim(orm.em.fork(), actor, { ...about, ...body });
+      const { requestId, workflowId, isRepeat } = await requestClaim(orm.em.fork(), actor, { ...about, ...body });
       const result = await workflows.claim(workflowId, { requestId, actorId: actor.id, mayTakeOver: body.takeOver ?? false });
       if (result.status === 'closed') throw await notRunning(params.id);
-      return { body: { leaseUntil: result.leaseUntil } };
+      return { body: { leaseUntil: result.leaseUntil }, isReplay: isRepeat };
     },
     async releaseSubmission({ em, actor, params, keyed }) {
       const about = { kind: 'release', submissionId: params.id, key: keyed.key } as const;
-      const { requestId, workflowId } = await requestClaim(em, actor, about);
+      const { requestId, workflowId, isRepeat } = await requestClaim(em, actor, about);
       const request = { requestId, actorId: actor.id, isAdmin: actor.role === 'SUPER_ADMIN' };
       const { status } = await workflows.release(workflowId, request);
       if (status === 'closed') throw await notRunning(params.id);
-      return { body: { status: 'released' } };
+      return { body: { status: 'released' }, isReplay: isRepeat };
     },
     /** Told is not yet done: a sandbox is stopped first. A repeat changes nothing. */
     async cancelSubmission({ em, actor, params, keyed }) {
       const asked = await requestCancel(em, actor, { submissionId: params.id, key: keyed.key });
       if ('conclusion' in asked) return { body: { status: 'cancelling' } };
-      const { requestId, workflowId } = asked;
+      const { requestId, workflowId, isRepeat } = asked;
       const request = { requestId, actorId: actor.id, isAdmin: actor.role === 'SUPER_ADMIN' };
       const { status } = await workflows.cancel(workflowId, request);
       if (status === 'closed') {
@@ -87,7 +98,7 @@ export function submissionsHandlers(dependencies: Dependencies): Handlers<typeof
         if (conclusion !== 'cancelled' && conclusion !== 'closed-by-admin')
           throw new DomainError('already-decided', 'This submission is closed already.');
       }
-      return { body: { status: 'cancelling' } };
+      return { body: { status: 'cancelling' }, isReplay: isRepeat };
     },
     async getSubmission({ actor, params }) {
       return { body: await select(actor, params.id) };

@@ -1,8 +1,9 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { sessionTtlMs } from '../../domain/sessions.ts';
 import { selectXpTotal } from '../../services/progress.ts';
-import { createAccessToken, login, logout, type OpenSession, refreshSession } from '../../services/sessions.ts';
+import { accessTokenOf, createAccessToken, login, logout, type OpenSession, refreshSession } from '../../services/sessions.ts';
 import { registerStudent, selectUser } from '../../services/users.ts';
+import { answerOnce } from '../answer-once.ts';
 import type { usersContract } from '../contract/users.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { Handlers } from '../mount.ts';
@@ -48,10 +49,16 @@ export function usersHandlers({ tokens, config }: Dependencies): Handlers<typeof
       const [user, xp] = [await selectUser(em, actor.id), await selectXpTotal(em, actor.id)];
       return { body: { ...user, xp } };
     },
+    /** What is stored for a repeat is without the token's text: the seed gives it again. */
     async createAccessToken({ em, actor, body, keyed }) {
       const { name, expiresInDays } = body;
-      const seed = keyed.key === null ? null : tokenSeed(`${actor.id} ${keyed.key} ${expiresInDays}`);
-      return { body: await createAccessToken(em, { userId: actor.id, name, ttlMs: expiresInDays * dayMs, seed }) };
+      const seed = keyed.key === null ? randomBytes(32) : tokenSeed(`${actor.id} ${keyed.key}`);
+      const ttlMs = expiresInDays * dayMs;
+      const answer = await answerOnce(em, keyed, async (tx) => {
+        const { token: _token, ...shown } = await createAccessToken(tx, { userId: actor.id, name, ttlMs, seed });
+        return shown;
+      });
+      return { ...answer, body: { ...answer.body, token: accessTokenOf(seed) } };
     },
   };
 }
