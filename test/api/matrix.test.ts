@@ -7,10 +7,12 @@ import type { Endpoint } from '../../src/api/contract/core.ts';
 import { newId } from '../../src/database/columns.ts';
 import { Notification } from '../../src/database/entities/notifications.ts';
 import { Review, SubmissionRequest } from '../../src/database/entities/reviews.ts';
+import { Submission } from '../../src/database/entities/submissions.ts';
 import { User } from '../../src/database/entities/users.ts';
 import type { DecisionRequest as Decision } from '../../src/domain/reviews.ts';
 import type { Role } from '../../src/domain/users.ts';
 import { readCourseContent } from '../../src/services/content.ts';
+import { openDraft } from '../../src/services/drafts.ts';
 import { startTask } from '../../src/services/enrolments.ts';
 import { publishCourse } from '../../src/services/publish.ts';
 import { commitDecision } from '../../src/services/reviews.ts';
@@ -19,6 +21,8 @@ import { createStudentWithTask, createUser, password, selectExerciseId } from '.
 import {
   answerOf,
   commit,
+  createParkedSubmission,
+  createReview,
   createSubmissionInReview,
   expectProblem,
   secret,
@@ -44,9 +48,15 @@ type Caller = (typeof callers)[number];
 /** Statuses in the order of `callers`. */
 type Statuses = readonly [number, number, number, number, number, number, number, number, number];
 
+interface Target {
+  readonly id?: string;
+  readonly body?: object;
+  readonly ifMatch?: string;
+}
+
 interface Row {
   /** What `student` owns is asked for; a new object for each caller where asking changes it. */
-  readonly target?: () => Promise<{ readonly id?: string; readonly body?: object }>;
+  readonly target?: () => Promise<Target>;
   readonly statuses: Statuses;
 }
 
@@ -70,6 +80,11 @@ let student: { id: string; role: Role; email: string };
 let taskId: string;
 /** Of another task, in review. */
 let submissionId: string;
+/** Of a third task of `student`, in which nothing is written yet. */
+let draftTaskId: string;
+let draftId: string;
+/** Of a fourth task of `student`. */
+let reviewId: string;
 const users = new Map<Caller, { id: string }>();
 
 /** The access matrix: what each endpoint answers to each caller, about objects of `student`. */
@@ -99,11 +114,22 @@ const matrix: Record<keyof typeof contract, Row> = {
     statuses: loggedIn(201, 201, 404, 404, 404),
   },
   getTask: { target: async () => ({ id: taskId }), statuses: loggedIn(200, 404, 404, 404, 200) },
-  // By now reviewers see the task: the row before was asked when nothing was submitted, this one after the student has.
+  changeTask: { target: async () => ({ id: taskId, body: { repoUrl: null } }), statuses: loggedIn(200, 404, 404, 404, 403) },
+  // By now reviewers see the task: the rows before were asked when nothing was submitted, this one after the student has.
   submitTask: { target: async () => ({ id: taskId, body: {} }), statuses: loggedIn(202, 404, 403, 404, 403) },
+  createDraft: { target: async () => ({ body: { taskId: draftTaskId } }), statuses: loggedIn(201, 404, 404, 404, 403) },
+  changeDraft: {
+    target: async () => ({ id: draftId, body: { content: { documentation: 'How it works' } } }),
+    statuses: loggedIn(200, 404, 404, 404, 403),
+  },
+  // A draft is seen by its student and admins, what is submitted by reviewers too.
+  submitDraft: { target: async () => ({ id: draftId }), statuses: loggedIn(202, 404, 403, 404, 403) },
+  claimSubmission: { target: async () => ({ id: submissionId, body: {} }), statuses: loggedIn(403, 403, 200, 403, 200) },
+  releaseSubmission: { target: async () => ({ id: submissionId }), statuses: loggedIn(403, 403, 200, 403, 200) },
   getSubmission: { target: async () => ({ id: submissionId }), statuses: loggedIn(200, 404, 200, 404, 200) },
   cancelSubmission: { target: async () => ({ id: submissionId }), statuses: loggedIn(202, 404, 403, 404, 202) },
   listReviewQueue: { statuses: loggedIn(403, 403, 200, 403, 200) },
+  getReview: { target: async () => ({ id: reviewId }), statuses: loggedIn(200, 404, 200, 404, 200) },
   decideReview: {
     target: async () => ({
       body: { submissionId: (await createSubmissionInReview(api)).submissionId, outcome: 'APPROVED', comment: 'Good.' },
@@ -116,7 +142,41 @@ const matrix: Record<keyof typeof contract, Row> = {
     target: async () => ({ id: await createNotification(student) }),
     statuses: loggedIn(204, 404, 404, 404, 404),
   },
+  requestScoring: { target: async () => ({ body: { submissionId } }), statuses: loggedIn(202, 404, 202, 404, 202) },
+  getScoring: { target: async () => ({ id: await scoringJobOf(submissionId) }), statuses: loggedIn(200, 404, 200, 404, 200) },
+  overrideTask: {
+    target: async () => {
+      const { taskId: id } = await createStudentWithTask(api.orm);
+      return { id, ifMatch: '"1"', body: { status: 'REJECTED', reason: 'Copied.' } };
+    },
+    statuses: loggedIn(403, 403, 403, 403, 200),
+  },
+  overrideReview: {
+    target: async () => {
+      const id = await createReview(api, { ...(await createSubmissionInReview(api)), reviewerId: userOf('reviewer').id });
+      return { id, ifMatch: `"${id}"`, body: { outcome: 'REJECTED', reason: 'Copied.' } };
+    },
+    statuses: loggedIn(403, 403, 403, 403, 200),
+  },
+  listParked: { statuses: loggedIn(403, 403, 403, 403, 200) },
+  redriveSubmission: {
+    target: async () => ({ id: (await createParkedSubmission(api)).submissionId }),
+    statuses: loggedIn(403, 403, 403, 403, 202),
+  },
+  closeSubmission: {
+    target: async () => ({ id: (await createParkedSubmission(api)).submissionId }),
+    statuses: loggedIn(403, 403, 403, 403, 202),
+  },
+  listAudit: { statuses: loggedIn(403, 403, 403, 403, 200) },
 };
+
+const scoringJobOf = async (id: string) => (await api.orm.em.fork().findOneOrFail(Submission, id)).checkRunId;
+
+function userOf(caller: Caller): { id: string } {
+  const user = users.get(caller);
+  if (user === undefined) throw new Error(`no account for ${caller}`);
+  return user;
+}
 
 async function createNotification(user: { id: string }): Promise<string> {
   const em = api.orm.em.fork();
@@ -144,16 +204,19 @@ async function authorizationOf(caller: Caller): Promise<string | null> {
   return `Bearer ${createAccessTokens(secret, -1000).sign({ sessionId, userId: user.id }).token}`;
 }
 
-async function send(endpoint: Endpoint, authorization: string | null, target: { id?: string; body?: object }) {
+async function send(endpoint: Endpoint, authorization: string | null, target: Target) {
   const path = `/api${endpoint.path.replace(/\{\w+\}/, target.id ?? '')}`;
   const sent = request(api.server)[endpoint.method](path);
   if (authorization !== null) sent.set('Authorization', authorization);
+  if (target.ifMatch !== undefined) sent.set('If-Match', target.ifMatch);
   return target.body === undefined ? sent : sent.send(target.body);
 }
 
 beforeAll(async () => {
   api = await startApi();
   api.workflows.onDecide = commitInDatabase;
+  api.workflows.onClaim = () => Promise.resolve({ status: 'claimed', leaseUntil: new Date() });
+  api.workflows.onRelease = () => Promise.resolve({ status: 'told' });
   const content = await readCourseContent(join(import.meta.dirname, '../../content/demo'));
   const [starter] = content.exercises;
   if (starter === undefined) throw new Error('the demo course has no exercises');
@@ -168,14 +231,18 @@ beforeAll(async () => {
   );
   ({ student, taskId } = await createStudentWithTask(api.orm));
   await commit(api, taskId, 'work of the student');
-  const other = await startTask(api.orm.em.fork(), {
-    userId: student.id,
-    exerciseId: await selectExerciseId(api.orm, 'balcony-garden'),
-  });
-  ({ submissionId } = await createSubmissionInReview(api, { student, taskId: other.taskId }));
+  const startTaskOf = async (slug: string) => {
+    const exerciseId = await selectExerciseId(api.orm, slug);
+    return { student, taskId: (await startTask(api.orm.em.fork(), { userId: student.id, exerciseId })).taskId };
+  };
+  ({ submissionId } = await createSubmissionInReview(api, await startTaskOf('balcony-garden')));
+  draftTaskId = (await startTaskOf('parcel-lockers')).taskId;
+  ({ submissionId: draftId } = await api.orm.em.fork().transactional((tx) => openDraft(tx, student, draftTaskId)));
+  const decided = await createSubmissionInReview(api, await startTaskOf('kitchen-plan'));
   users.set('student', student);
   users.set('other student', await createUser(api.orm));
   users.set('reviewer', await createUser(api.orm, 'ACADEMY_REVIEWER'));
+  reviewId = await createReview(api, { ...decided, reviewerId: userOf('reviewer').id });
   users.set('instructor', await createUser(api.orm, 'INSTRUCTOR'));
   users.set('admin', await createUser(api.orm, 'SUPER_ADMIN'));
   users.set('logged-out session', student);
@@ -211,7 +278,7 @@ describe.each(Object.entries(matrix))('%s', (name, row) => {
       status,
       challenge: status === 401 ? 'Bearer' : undefined,
       caching: isRefused ? undefined : 'no-store',
-      newReviews: name === 'decideReview' && !isRefused ? 1 : 0,
+      newReviews: (name === 'decideReview' || name === 'overrideReview') && !isRefused ? 1 : 0,
     });
     if (isRefused) expectProblem(response, status, slugs[status] ?? '');
   });
@@ -223,10 +290,19 @@ describe('what belongs to somebody else', () => {
   test.each(withId)('%s answers as for an id that nobody has', async (name, endpoint) => {
     const authorization = await authorizationOf('other student');
     const target = await matrix[name as keyof typeof contract].target?.();
-    const foreign = expectProblem(await send(endpoint, authorization, target ?? {}), 404, 'not-found');
-    const unknown = expectProblem(await send(endpoint, authorization, { ...target, id: newId() }), 404, 'not-found');
+    // A role that may never ask is told so, whatever it asks for.
+    const [status, slug] = Array.isArray(endpoint.access) ? ([403, 'forbidden'] as const) : ([404, 'not-found'] as const);
+    const foreign = expectProblem(await send(endpoint, authorization, target ?? {}), status, slug);
+    const unknown = expectProblem(await send(endpoint, authorization, { ...target, id: newId() }), status, slug);
     expect(withoutAddress(foreign)).toEqual(withoutAddress(unknown));
-    expectProblem(await send(endpoint, authorization, { ...target, id: 'no-uuid' }), 404, 'not-found');
+    expectProblem(await send(endpoint, authorization, { ...target, id: 'no-uuid' }), status, slug);
+  });
+
+  test.each(withId)('%s finds nothing at an id that nobody has, for admins neither', async (name, endpoint) => {
+    const target = await matrix[name as keyof typeof contract].target?.();
+    for (const id of [newId(), 'no-uuid']) {
+      expectProblem(await send(endpoint, await authorizationOf('admin'), { ...target, id }), 404, 'not-found');
+    }
   });
 });
 

@@ -16,14 +16,16 @@ import { Drain } from '../../src/api/drain.ts';
 import { newId } from '../../src/database/columns.ts';
 import { Session } from '../../src/database/entities/sessions.ts';
 import type { Orm } from '../../src/database/orm.ts';
+import type { ReviewOutcome } from '../../src/domain/reviews.ts';
 import type { Role } from '../../src/domain/users.ts';
 import { git } from '../../src/git/git.ts';
 import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
 import { insertCheckRun } from '../../src/services/check-runs.ts';
 import { selectStarterFiles } from '../../src/services/exercises.ts';
-import { openReview, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
+import { commitDecision } from '../../src/services/reviews.ts';
+import { enterStage, openReview, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { createStudentWithTask, createSubmission, publishDemoCourse } from '../support/factories.ts';
+import { createStudentWithTask, createSubmission, createUser, publishDemoCourse } from '../support/factories.ts';
 import { FakeOverrideWorkflows, FakeSubmissionWorkflows } from '../support/fakes.ts';
 
 export const secret = 'a secret for the tests of the api, long enough';
@@ -131,7 +133,22 @@ export function as(api: Pick<TestApi, 'server'>, token: string) {
   return {
     get: (path: string) => request(api.server).get(path).set('Authorization', bearer),
     post: (path: string, body?: object) => request(api.server).post(path).set('Authorization', bearer).send(body),
+    patch: (path: string, body?: object) => request(api.server).patch(path).set('Authorization', bearer).send(body),
   };
+}
+
+export type Client = ReturnType<typeof as>;
+
+/** A new account with the role, signed in. */
+export async function newClient(api: TestApi, role?: Role): Promise<{ id: string; role: Role; client: Client }> {
+  const user = await createUser(api.orm, role);
+  return { ...user, client: as(api, await signIn(api, user)) };
+}
+
+/** A new student with the starter task, signed in. */
+export async function newStudent(api: TestApi): Promise<{ id: string; role: Role; client: Client; taskId: string }> {
+  const { student, taskId } = await createStudentWithTask(api.orm);
+  return { ...student, client: as(api, await signIn(api, student)), taskId };
 }
 
 /** What a response says; the library types its body as any. */
@@ -200,6 +217,29 @@ export async function createSubmissionInReview(
     startedAt: new Date(),
   });
   await openReview(orm.em.fork(), submissionId);
+  return { student, taskId, submissionId };
+}
+
+/** A submission in review, decided by a reviewer as the workflow commits it. */
+export async function createReview(
+  { orm }: Pick<TestApi, 'orm'>,
+  input: { submissionId: string; reviewerId: string; outcome?: ReviewOutcome },
+): Promise<string> {
+  const { submissionId, reviewerId, outcome = 'APPROVED' } = input;
+  const request = { submissionId, requestId: newId(), actorId: reviewerId, outcome, via: 'temporal' } as const;
+  const result = await commitDecision(orm.em.fork(), request);
+  if (result.status === 'refused') throw new Error(result.message);
+  return result.reviewId;
+}
+
+/** A submission that is parked because of our own trouble. */
+export async function createParkedSubmission({
+  orm,
+}: Pick<TestApi, 'orm'>): Promise<{ student: { id: string; role: Role }; taskId: string; submissionId: string }> {
+  const { student, taskId } = await createStudentWithTask(orm);
+  const submissionId = await createSubmission(orm, { taskId, studentId: student.id });
+  const why = { parkedReason: 'the registry of /var/lib/atelier is away', parkedClass: 'transient' } as const;
+  await enterStage(orm.em.fork(), { submissionId, stage: 'PARKED', ...why });
   return { student, taskId, submissionId };
 }
 
