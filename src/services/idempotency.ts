@@ -27,7 +27,9 @@ export async function once(
     const { userId, route, key } = request;
     if (key === null) return { ...(await effect(tx)), isReplay: false };
     await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`${userId} ${route} ${key}`}, 0))`);
-    const bodyHash = createHash('sha256').update(JSON.stringify(request.body ?? null)).digest('hex');
+    const bodyHash = createHash('sha256')
+      .update(JSON.stringify(request.body ?? null))
+      .digest('hex');
     const known = await tx.findOne(IdempotencyKey, { userId, route, key });
     if (known !== null) {
       if (known.bodyHash !== bodyHash) throw new DomainError('key-reused', 'This Idempotency-Key came with another body before.');

@@ -120,14 +120,26 @@ describe('overriding a task', () => {
     expect(await overridesOf(taskId)).toHaveLength(1);
   });
 
-  test.each(['*', '1', 'W/"1"', '"1", "2"', '""', '"01"', '"1.0"', '"0x1"', '"1e0"', '"+1"', '"-1"', '"0"', '"99999999999"', '"x"'])(
-    'with If-Match: %s is a mismatch',
-    async (ifMatch) => {
-      const { taskId } = await (shared ??= newStudent(api));
-      expect(await taskEtag(taskId)).toBe('"1"');
-      expectProblem(await overrideTask(taskId, ifMatch, { status: 'REJECTED' }), 412, 'changed-meanwhile');
-    },
-  );
+  test.each([
+    '*',
+    '1',
+    'W/"1"',
+    '"1", "2"',
+    '""',
+    '"01"',
+    '"1.0"',
+    '"0x1"',
+    '"1e0"',
+    '"+1"',
+    '"-1"',
+    '"0"',
+    '"99999999999"',
+    '"x"',
+  ])('with If-Match: %s is a mismatch', async (ifMatch) => {
+    const { taskId } = await (shared ??= newStudent(api));
+    expect(await taskEtag(taskId)).toBe('"1"');
+    expectProblem(await overrideTask(taskId, ifMatch, { status: 'REJECTED' }), 412, 'changed-meanwhile');
+  });
 
   test.each([
     ['no reason', { status: 'TODO', reason: undefined }],

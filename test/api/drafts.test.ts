@@ -59,7 +59,9 @@ async function newDraft() {
 }
 
 const filesOf = async (repositoryId: string, commitId: string) =>
-  (await git(api.repositories.pathOf(repositoryId), ['ls-tree', '-r', '--name-only', '-z', commitId])).toString('utf8').split('\0');
+  (await git(api.repositories.pathOf(repositoryId), ['ls-tree', '-r', '--name-only', '-z', commitId]))
+    .toString('utf8')
+    .split('\0');
 const contentOf = async (repositoryId: string, commitId: string, path: string) =>
   (await git(api.repositories.pathOf(repositoryId), ['show', `${commitId}:${path}`])).toString('utf8');
 const emptyContent = { source_code: null, documentation: null };
@@ -152,9 +154,9 @@ describe('changing a draft', () => {
     const files = ['a', 'b'].map((path) => ({ path, content: 'x'.repeat(499_000) }));
     const response = await change({ files });
     expect(response.status).toBe(200);
-    expect((response.body as { draft: { files: { content: string }[] } }).draft.files.map(({ content }) => content.length)).toEqual([
-      499_000, 499_000,
-    ]);
+    expect(
+      (response.body as { draft: { files: { content: string }[] } }).draft.files.map(({ content }) => content.length),
+    ).toEqual([499_000, 499_000]);
     const padded = { taskId, padding: 'x'.repeat(100_000) };
     expectProblem(await client.post('/api/submissions', padded), 413, 'payload-too-large');
     expectProblem(await client.patch(`/api/tasks/${taskId}`, { repoUrl: 'x'.repeat(100_000) }), 413, 'payload-too-large');
@@ -217,18 +219,28 @@ describe('changing a draft', () => {
     expect((await client.get(address)).body).toMatchObject({ draft: { content: emptyContent, files: [] } });
   });
 
-  test.each(['-rf', '--upload-pack=x', 'a b', 'a"b', 'a\nM 100644 inline b', 'a\tb', 'a\rb', ' ', 'ü/ß', '.g\u200Cit/config', 'con', 'a:b'])(
-    'takes the path %j for what it is',
-    async (path) => {
-      const { change, submit, taskId } = await newDraft();
-      expect((await change({ files: [{ path, content: 'a' }] })).status).toBe(200);
-      const response = await submit();
-      expect(response.status).toBe(202);
-      const { commit: submitted } = response.body as Accepted;
-      expect(await contentOf(taskId, submitted, path)).toBe('a');
-      expect(await filesOf(taskId, submitted)).not.toContain('b');
-    },
-  );
+  test.each([
+    '-rf',
+    '--upload-pack=x',
+    'a b',
+    'a"b',
+    'a\nM 100644 inline b',
+    'a\tb',
+    'a\rb',
+    ' ',
+    'ü/ß',
+    '.g\u200Cit/config',
+    'con',
+    'a:b',
+  ])('takes the path %j for what it is', async (path) => {
+    const { change, submit, taskId } = await newDraft();
+    expect((await change({ files: [{ path, content: 'a' }] })).status).toBe(200);
+    const response = await submit();
+    expect(response.status).toBe(202);
+    const { commit: submitted } = response.body as Accepted;
+    expect(await contentOf(taskId, submitted, path)).toBe('a');
+    expect(await filesOf(taskId, submitted)).not.toContain('b');
+  });
 
   test('takes source_code only where the solution is one file', async () => {
     const { client, id } = await newStudent(api);

@@ -107,12 +107,16 @@ describe('another host’s repository', () => {
     expect(await storedOf(student.taskId)).toBe(kept);
   });
 
-  test.each([[1], [true], [['https://github.com/owner/name']], [{ url: 'x' }], [undefined], [`https://github.com/o/${'x'.repeat(480)}`]])(
-    '%j is no address at all',
-    async (url) => {
-      expectProblem(await name(student, url), 422, 'validation');
-    },
-  );
+  test.each([
+    [1],
+    [true],
+    [['https://github.com/owner/name']],
+    [{ url: 'x' }],
+    [undefined],
+    [`https://github.com/o/${'x'.repeat(480)}`],
+  ])('%j is no address at all', async (url) => {
+    expectProblem(await name(student, url), 422, 'validation');
+  });
 
   test('the longest address that is taken is kept whole', async () => {
     const url = `https://github.com/o/${'x'.repeat(475)}`;

@@ -5,7 +5,16 @@ import { Submission } from '../../src/database/entities/submissions.ts';
 import type { UnreviewedConclusion } from '../../src/services/submissions.ts';
 import { concludeWithoutReview, enterStage } from '../../src/services/submissions.ts';
 import { createSubmission } from '../support/factories.ts';
-import { answerOf, type Client, createSubmissionInReview, expectProblem, newClient, newStudent, startApi, type TestApi } from './support.ts';
+import {
+  answerOf,
+  type Client,
+  createSubmissionInReview,
+  expectProblem,
+  newClient,
+  newStudent,
+  startApi,
+  type TestApi,
+} from './support.ts';
 
 let api: TestApi;
 

@@ -226,8 +226,8 @@ export async function createReview(
   input: { submissionId: string; reviewerId: string; outcome?: ReviewOutcome },
 ): Promise<string> {
   const { submissionId, reviewerId, outcome = 'APPROVED' } = input;
-  const request = { submissionId, requestId: newId(), actorId: reviewerId, outcome, via: 'temporal' } as const;
-  const result = await commitDecision(orm.em.fork(), request);
+  const decision = { submissionId, requestId: newId(), actorId: reviewerId, outcome, via: 'temporal' } as const;
+  const result = await commitDecision(orm.em.fork(), decision);
   if (result.status === 'refused') throw new Error(result.message);
   return result.reviewId;
 }
