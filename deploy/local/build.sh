@@ -33,7 +33,7 @@ build() {
   local image=$1 dockerfile=$2 context=$3
   shift 3
   say "$image"
-  docker build --quiet --tag "$image" --file "$dockerfile" "$@" "$context" >/dev/null
+  docker build --quiet --tag "$image" --file "$dockerfile" "$@" "$context" 2>&1 >/dev/null | { grep -vE '^$|DEPRECATED|BuildKit|environment-variable' >&2 || true; }
 }
 
 make_debian() {
@@ -47,7 +47,7 @@ make_debian() {
     bookworm "$root" "${mirror:-http://deb.debian.org/debian}" >"$cache/debootstrap.log"
   # The organisation's own certificate authorities, if any: npm in the image needs them.
   cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
-  chroot "$root" update-ca-certificates >/dev/null
+  chroot "$root" update-ca-certificates >/dev/null 2>&1
   echo 'Acquire::Languages "none";' >"$root/etc/apt/apt.conf.d/99slim"
   tar -C "$root" --numeric-owner --one-file-system --exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*' \
     --exclude='./var/log/*' --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' \
@@ -115,8 +115,8 @@ build atelier:0.1.0 Dockerfile . --build-arg "BASE=$node"
 # The judging worker looks for the image of its toolchain on the engine, and finds this one. It is made by the same code, in a container
 # of the image that will look for it, so that the two cannot differ; only the base is given.
 say 'the runner image'
-docker run --rm --network none --user root --volume /var/run/docker.sock:/var/run/docker.sock \
+docker run --rm --network none --user root --volume "${DOCKER_SOCKET:-/var/run/docker.sock}:/var/run/docker.sock" \
   --volume "$PWD/$here/runner-image.js:/app/runner-image.js:ro" atelier:0.1.0 runner-image.js "$debian"
 
 say 'all images are there:'
-docker image ls --format '  {{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^  (atelier:|atelier-local/|atelier-runner:)'
+docker image ls --format '{{.Size}} {{.Repository}}:{{.Tag}}' | sed -nE 's#^([^ ]+) ((atelier|atelier-runner|atelier-local/[a-z-]+):.*)#         \1  \2#p'
