@@ -42,7 +42,16 @@ function run(command, args, options) {
   return result.stdout.trim();
 }
 
-const composeArgs = (args) => ['compose', '-p', 'atelier-proof', '-f', 'docker-compose.yml', '-f', 'docker-compose.local.yml', ...args];
+const composeArgs = (args) => [
+  'compose',
+  '-p',
+  'atelier-proof',
+  '-f',
+  'docker-compose.yml',
+  '-f',
+  'docker-compose.local.yml',
+  ...args,
+];
 const compose = (...args) => run('docker', composeArgs(args));
 const docker = (...args) => run('docker', args);
 const containersOf = (service) => compose('ps', '-a', '-q', service).split('\n').filter(Boolean);
@@ -67,7 +76,11 @@ async function until(isTrue, what, withinMs = 120_000) {
 function createClient(token) {
   const call = async (method, path, body) => {
     const key = randomBytes(16).toString('hex');
-    const headers = { 'content-type': 'application/json', 'idempotency-key': key, ...(token && { authorization: `Bearer ${token}` }) };
+    const headers = {
+      'content-type': 'application/json',
+      'idempotency-key': key,
+      ...(token && { authorization: `Bearer ${token}` }),
+    };
     const deadline = Date.now() + 90_000;
     for (;;) {
       const response = await fetch(`${origin}${path}`, {
@@ -96,14 +109,19 @@ const published = () =>
     .filter((line) => line.includes('docker-proxy'))
     .map((line) => line.split(/\s+/)[3]);
 
-const isReady = async () => (await (await fetch(`${origin}/health/ready`, { signal: AbortSignal.timeout(5_000) })).json()).status === 'ok';
+const isReady = async () =>
+  (await (await fetch(`${origin}/health/ready`, { signal: AbortSignal.timeout(5_000) })).json()).status === 'ok';
 
 // --------------------------------------------------------------------------------------------------------------- the steps
 
 function prepare() {
-  for (const name of ['docker-compose.yml', 'docker-compose.local.yml', 'deploy']) cpSync(join(project, name), join(home, name), { recursive: true });
+  for (const name of ['docker-compose.yml', 'docker-compose.local.yml', 'deploy'])
+    cpSync(join(project, name), join(home, name), { recursive: true });
   run('sh', ['deploy/prepare.sh']);
-  appendFileSync(join(home, '.env'), `ATELIER_LISTEN=127.0.0.1:${apiPort}\nTEMPORAL_UI_PORT=${uiPort}\nATELIER_ORIGIN=${origin}\nTEMPORAL_UI_ORIGIN=http://127.0.0.1:${uiPort}\n`);
+  appendFileSync(
+    join(home, '.env'),
+    `ATELIER_LISTEN=127.0.0.1:${apiPort}\nTEMPORAL_UI_PORT=${uiPort}\nATELIER_ORIGIN=${origin}\nTEMPORAL_UI_ORIGIN=http://127.0.0.1:${uiPort}\n`,
+  );
 }
 
 /** With each of these nothing but the step that refuses may have run. */
@@ -145,7 +163,9 @@ async function bringUp() {
   up();
   await until(isReady, 'ready');
   say(`up from nothing, ready to judge: ${seconds(since)}`);
-  const opened = published().filter((address) => !before.has(address)).toSorted();
+  const opened = published()
+    .filter((address) => !before.has(address))
+    .toSorted();
   holds(
     JSON.stringify(opened) === JSON.stringify([`127.0.0.1:${apiPort}`, `127.0.0.1:${uiPort}`]),
     `the host listens for the api and the web UI alone: ${opened.join(', ')}`,
@@ -167,8 +187,11 @@ function lookAtContainers() {
     if (!isHardened) throw new Error(`${Name} is not hardened: user "${Config.User}" ${JSON.stringify(HostConfig)}`);
     const hasSocket = Mounts.some((mount) => mount.Source.includes('docker.sock') || mount.Destination.includes('docker.sock'));
     if (hasSocket !== /-judging-/.test(Name)) throw new Error(`${Name}: Docker socket ${hasSocket}`);
-    const secrets = ['postgres_password', 'temporal_password', 'jwt_secret'].map((name) => readFileSync(join(home, 'secrets', name), 'utf8'));
-    if (secrets.some((secret) => JSON.stringify(inspect(id)).includes(secret))) throw new Error(`${Name} shows a secret in its settings`);
+    const secrets = ['postgres_password', 'temporal_password', 'jwt_secret'].map((name) =>
+      readFileSync(join(home, 'secrets', name), 'utf8'),
+    );
+    if (secrets.some((secret) => JSON.stringify(inspect(id)).includes(secret)))
+      throw new Error(`${Name} shows a secret in its settings`);
   }
   holds(true, `${ids.length} containers: not root, read-only, no capabilities, memory limits, no secret in their settings`);
   holds(true, 'the Docker socket is in the judging workers alone');
@@ -187,26 +210,51 @@ function lookAtNetworks() {
   reach('judging', 'api', 3000);
   // The roles of one Temporal server talk to each other on its own loopback.
   for (const port of [7234, 7235, 7239, 6934]) refused('api', 'temporal', port);
-  holds(tryRun('docker', composeArgs(['exec', '-T', 'temporal-ui', 'nc', '-z', '-w', '2', 'postgres', '5432'])).status !== 0, 'temporal-ui does not reach postgres:5432');
+  holds(
+    tryRun('docker', composeArgs(['exec', '-T', 'temporal-ui', 'nc', '-z', '-w', '2', 'postgres', '5432'])).status !== 0,
+    'temporal-ui does not reach postgres:5432',
+  );
   for (const name of ['database', 'temporal-database', 'temporal', 'git']) {
     const { Id, Internal } = JSON.parse(docker('network', 'inspect', `atelier-proof_${name}`))[0];
     const addresses = run('ip', ['-4', 'addr', 'show', `br-${Id.slice(0, 12)}`]);
     holds(Internal && !addresses.includes('inet '), `${name} is an internal network, on which the host has no address`);
   }
-  const networksOf = (service) => Object.keys(inspect(containersOf(service)[0]).NetworkSettings.Networks).map((name) => name.replace('atelier-proof_', ''));
+  const networksOf = (service) =>
+    Object.keys(inspect(containersOf(service)[0]).NetworkSettings.Networks).map((name) => name.replace('atelier-proof_', ''));
   const open = ['postgres', 'temporal', 'temporal-ui', 'api', 'submissions', 'judging', 'notifications'].filter((service) =>
     networksOf(service).some((name) => ['public', 'outgoing', 'temporal-ui'].includes(name)),
   );
   holds(open.join() === 'temporal-ui,api,notifications', `on a network with a way out: ${open.join(', ')}`);
   const sql = (role, database) =>
-    tryRun('docker', composeArgs(['exec', '-T', 'postgres', 'psql', '-U', 'postgres', '-d', 'postgres', '-At', '-c', `SELECT has_database_privilege('${role}', '${database}', 'CONNECT')`])).stdout.trim();
-  holds(sql('atelier', 'temporal') === 'f' && sql('temporal', 'atelier') === 'f', "neither role may connect to the other's database");
-  holds(query("SELECT count(*) FROM pg_roles WHERE rolsuper AND rolcanlogin") === '1', 'one superuser, whom no process uses');
+    tryRun(
+      'docker',
+      composeArgs([
+        'exec',
+        '-T',
+        'postgres',
+        'psql',
+        '-U',
+        'postgres',
+        '-d',
+        'postgres',
+        '-At',
+        '-c',
+        `SELECT has_database_privilege('${role}', '${database}', 'CONNECT')`,
+      ]),
+    ).stdout.trim();
+  holds(
+    sql('atelier', 'temporal') === 'f' && sql('temporal', 'atelier') === 'f',
+    "neither role may connect to the other's database",
+  );
+  holds(query('SELECT count(*) FROM pg_roles WHERE rolsuper AND rolcanlogin') === '1', 'one superuser, whom no process uses');
 }
 
 async function lookAtUi() {
   const list = await (await fetch(`http://127.0.0.1:${uiPort}/api/v1/namespaces`)).json();
-  holds(list.namespaces?.some(({ namespaceInfo }) => namespaceInfo.name === 'default'), 'the web UI shows the namespace');
+  holds(
+    list.namespaces?.some(({ namespaceInfo }) => namespaceInfo.name === 'default'),
+    'the web UI shows the namespace',
+  );
   const page = await fetch(`http://127.0.0.1:${uiPort}/`);
   holds((await page.text()).includes('<html'), 'the web UI has its pages');
   const csrf = /_csrf=([^;]+)/.exec(page.headers.get('set-cookie'))[1];
@@ -221,10 +269,18 @@ async function lookAtUi() {
 function lookAtTemporal() {
   const temporal = (...args) => compose('run', '--rm', '--no-deps', '--entrypoint', 'temporal', 'temporal-namespace', ...args);
   const { config } = JSON.parse(temporal('operator', 'namespace', 'describe', '--namespace', 'default', '--output', 'json'));
-  holds(config.workflowExecutionRetentionTtl === '2592000s', `the retention is 30 days (${config.workflowExecutionRetentionTtl})`);
+  holds(
+    config.workflowExecutionRetentionTtl === '2592000s',
+    `the retention is 30 days (${config.workflowExecutionRetentionTtl})`,
+  );
   const attributes = JSON.parse(temporal('operator', 'search-attribute', 'list', '--output', 'json'));
-  holds('SubmissionStatus' in attributes.customAttributes, `search attributes are registered: ${Object.keys(attributes.customAttributes).join(', ')}`);
-  const { historyShardCount, persistenceStore, visibilityStore } = JSON.parse(temporal('operator', 'cluster', 'describe', '--output', 'json'));
+  holds(
+    'SubmissionStatus' in attributes.customAttributes,
+    `search attributes are registered: ${Object.keys(attributes.customAttributes).join(', ')}`,
+  );
+  const { historyShardCount, persistenceStore, visibilityStore } = JSON.parse(
+    temporal('operator', 'cluster', 'describe', '--output', 'json'),
+  );
   holds(historyShardCount === 512, `${historyShardCount} shards, ${persistenceStore}, ${visibilityStore}`);
 }
 
@@ -239,7 +295,9 @@ def _look_around() -> list[str]:
     import time
 
     found = [name for name in os.environ if "SECRET" in name or "PASSWORD" in name]
-    for host, port in ${JSON.stringify(addresses)}:
+    for host, port in (
+${addresses.map(([host, port]) => `        ("${host}", ${port}),`).join('\n')}
+    ):
         with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
             found.append(host)
     for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/secrets", "/app", "/data"):
@@ -298,7 +356,11 @@ async function newStudent(name, addresses) {
     xp: task.xp,
     email,
     password,
-    submit: async () => (await client.post(`/api/tasks/${task.id}/submit`)).submissionId,
+    async submit() {
+      const { submissionId } = await client.post(`/api/tasks/${task.id}/submit`);
+      judged.push(submissionId);
+      return submissionId;
+    },
     stage: async (id) => (await client.get(`/api/submissions/${id}`)).stage,
     async passed(id) {
       const submission = await until(
@@ -314,19 +376,39 @@ async function newStudent(name, addresses) {
   };
 }
 
-const sandboxes = (submissionId) =>
-  docker('ps', '-q', '--filter', `label=atelier.submission${submissionId ? `=${submissionId}` : ''}`).split('\n').filter(Boolean);
+/** Everything that was submitted. */
+const judged = [];
+
+const sandboxes = (submissionId, ...more) =>
+  docker('ps', '-q', ...more, '--filter', `label=atelier.submission=${submissionId}`)
+    .split('\n')
+    .filter(Boolean);
 
 /** Which judging worker has the job: its host name is its container's id. */
 function judgeOf(submissionId) {
-  const described = compose('run', '--rm', '--no-deps', '--entrypoint', 'temporal', 'temporal-namespace', 'workflow', 'describe', '--workflow-id', `submission-${submissionId}`, '--output', 'json');
-  const identity = JSON.parse(described).pendingActivities.map((activity) => activity.lastWorkerIdentity).find(Boolean);
+  const described = compose(
+    'run',
+    '--rm',
+    '--no-deps',
+    '--entrypoint',
+    'temporal',
+    'temporal-namespace',
+    'workflow',
+    'describe',
+    '--workflow-id',
+    `submission-${submissionId}`,
+    '--output',
+    'json',
+  );
+  const identity = JSON.parse(described)
+    .pendingActivities.map((activity) => activity.lastWorkerIdentity)
+    .find(Boolean);
   return identity.split('@')[1];
 }
 
 async function prove() {
   prepare();
-  if (!process.argv.includes('--no-refusals')) refuseBadSecrets();
+  refuseBadSecrets();
   await bringUp();
   lookAtContainers();
   lookAtNetworks();
@@ -337,14 +419,29 @@ async function prove() {
   const made = compose('run', '--rm', 'atelier', 'admin', 'create', 'admin@example.test');
   const adminPassword = /password (\S+)/.exec(made)[1];
   writeFileSync(join(home, 'admin-password'), adminPassword, { mode: 0o600 });
-  const demo = run('node', [join(project, 'scripts/demo.js'), '--url', origin, '--admin-email', 'admin@example.test', '--admin-password-file', join(home, 'admin-password')]);
+  const demo = run('node', [
+    join(project, 'scripts/demo.js'),
+    '--url',
+    origin,
+    '--admin-email',
+    'admin@example.test',
+    '--admin-password-file',
+    join(home, 'admin-password'),
+  ]);
   holds(demo.includes('The loop runs.'), `scripts/demo.js: ${demo.split('\n').at(-1)}`);
   const admin = await login('admin@example.test', adminPassword);
 
   // Addresses, not names: a sandbox has no names to ask. The last two are the host's own side.
-  const addressesOf = (service, port) => Object.values(inspect(containersOf(service)[0]).NetworkSettings.Networks).map(({ IPAddress }) => [IPAddress, port]);
+  const addressesOf = (service, port) =>
+    Object.values(inspect(containersOf(service)[0]).NetworkSettings.Networks).map(({ IPAddress }) => [IPAddress, port]);
   const bridge = JSON.parse(docker('network', 'inspect', 'bridge'))[0].IPAM.Config[0].Gateway;
-  const addresses = [...addressesOf('postgres', 5432), ...addressesOf('temporal', 7233), ...addressesOf('api', 3000), [bridge, apiPort], ['127.0.0.1', apiPort]];
+  const addresses = [
+    ...addressesOf('postgres', 5432),
+    ...addressesOf('temporal', 7233),
+    ...addressesOf('api', 3000),
+    [bridge, apiPort],
+    ['127.0.0.1', apiPort],
+  ];
 
   const students = [];
   for (const name of ['kill', 'temporal', 'postgres', 'away']) students.push(await newStudent(name, addresses));
@@ -365,7 +462,10 @@ async function prove() {
   process.kill(Pid, 'SIGKILL');
   const killedAt = Date.now();
   await kill.passed(id);
-  holds(true, `a judging worker was killed under a submission: its checks passed ${seconds(killedAt)} later, having reached nothing`);
+  holds(
+    true,
+    `a judging worker was killed under a submission: its checks passed ${seconds(killedAt)} later, having reached nothing`,
+  );
   holds(inspect(judge).RestartCount === restarts + 1, 'Docker started the worker again');
 
   // Temporal is restarted while one is judged.
@@ -399,11 +499,29 @@ async function prove() {
     const { xp } = await student.client.get('/api/me');
     holds(xp === student.xp, `XP once: ${xp}`);
   }
-  holds(query('SELECT count(*) FROM submissions.submissions WHERE stage <> \'CLOSED\'') === '0', 'no submission is left anywhere but closed');
-  await until(() => sandboxes().length === 0, 'no sandbox is left');
-  holds(true, 'no sandbox is left');
+  holds(
+    query("SELECT count(*) FROM submissions.submissions WHERE stage <> 'CLOSED'") === '0',
+    'no submission is left anywhere but closed',
+  );
+  await until(() => judged.every((submissionId) => sandboxes(submissionId).length === 0), 'no sandbox runs');
+  holds(true, 'no sandbox runs any more');
 
-  say(`memory: ${docker('stats', '--no-stream', '--format', '{{.Name}} {{.MemUsage}}').split('\n').filter((line) => line.startsWith('atelier-proof')).map((line) => line.replace('atelier-proof-', '').replace(/ \/.*/, '')).join(', ')}`);
+  say(
+    `memory: ${docker('stats', '--no-stream', '--format', '{{.Name}} {{.MemUsage}}')
+      .split('\n')
+      .filter((line) => line.startsWith('atelier-proof'))
+      .map((line) => line.replace('atelier-proof-', '').replace(/ \/.*/, ''))
+      .join(', ')}`,
+  );
+
+  const logs = tryRun('docker', composeArgs(['logs', '--no-color'])).output;
+  const values = ['jwt_secret', 'postgres_password', 'temporal_password', 'database_url'].map((name) =>
+    readFileSync(join(home, 'secrets', name), 'utf8').replace(/^postgres:..atelier:|@.*/g, ''),
+  );
+  holds(
+    logs.length > 10_000 && values.every((value) => value.length === 64 && !logs.includes(value)),
+    'no secret is in the logs',
+  );
 
   // Down and up again.
   let since = Date.now();
@@ -415,7 +533,24 @@ async function prove() {
   say(`up with what was kept, ready to judge: ${seconds(since)}`);
   const again = await login(kill.email, kill.password);
   holds((await again.get('/api/me')).xp === kill.xp, 'the XP is kept');
-  const closed = JSON.parse(compose('run', '--rm', '--no-deps', '--entrypoint', 'temporal', 'temporal-namespace', 'workflow', 'list', '--query', "ExecutionStatus = 'Completed'", '--limit', '200', '--output', 'json'));
+  const closed = JSON.parse(
+    compose(
+      'run',
+      '--rm',
+      '--no-deps',
+      '--entrypoint',
+      'temporal',
+      'temporal-namespace',
+      'workflow',
+      'list',
+      '--query',
+      "ExecutionStatus = 'Completed'",
+      '--limit',
+      '200',
+      '--output',
+      'json',
+    ),
+  );
   holds(closed.length >= submissions.length, `Temporal's workflows are kept (${closed.length} completed)`);
   const last = await newStudent('after', addresses);
   await last.passed(await last.submit());
@@ -444,12 +579,23 @@ try {
   console.error(error);
   const { output } = tryRun('docker', composeArgs(['ps', '-a']));
   console.error(output);
-  for (const service of ['check-secrets', 'databases', 'temporal-schema', 'temporal', 'temporal-namespace', 'api', 'submissions', 'judging'])
+  for (const service of [
+    'check-secrets',
+    'databases',
+    'temporal-schema',
+    'temporal',
+    'temporal-namespace',
+    'api',
+    'submissions',
+    'judging',
+  ])
     console.error(tryRun('docker', composeArgs(['logs', '--tail', '8', service])).output);
 } finally {
   if (process.argv.includes('--keep')) say(`kept in ${home}`);
   else {
     tryRun('docker', composeArgs(['down', '-v', '--timeout', '5']));
+    // A killed worker's sandbox has ended, and would be removed by the next worker once its deadline has passed.
+    for (const id of judged) for (const box of sandboxes(id, '-a')) tryRun('docker', ['rm', '-f', box]);
     rmSync(home, { recursive: true, force: true });
   }
 }
