@@ -58,7 +58,7 @@ const containersOf = (service) => compose('ps', '-a', '-q', service).split('\n')
 const inspect = (id) => JSON.parse(docker('inspect', id))[0];
 const query = (sql) => compose('exec', '-T', 'postgres', 'psql', '-U', 'postgres', '-d', 'atelier', '-At', '-c', sql);
 
-const up = (...more) => compose('up', '-d', '--scale', 'judging=2', '--scale', 'submissions=2', ...more);
+const up = () => compose('up', '-d', '--scale', 'judging=2', '--scale', 'submissions=2');
 
 async function until(isTrue, what, withinMs = 120_000) {
   const deadline = Date.now() + withinMs;
@@ -560,7 +560,8 @@ async function prove() {
   const file = join(home, 'secrets/database_url');
   rmSync(file);
   writeFileSync(file, `postgres://atelier:${randomBytes(32).toString('hex')}@postgres:5432/atelier`, { mode: 0o444 });
-  up('--force-recreate');
+  compose('down');
+  up();
   await until(isReady, 'ready');
   holds((await (await login(kill.email, kill.password)).get('/api/me')).xp === kill.xp, "the database's password was changed");
   // Three more of each, the api by a range of ports.
