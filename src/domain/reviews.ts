@@ -93,6 +93,7 @@ export interface ClaimRequest {
 
 /** Whether the gate lets this reviewer claim now; its holder may again. */
 export function refusalOfClaim(gate: ReviewGate, request: ClaimRequest): Refusal | null {
+  if (typeof request?.actorId !== 'string') return { kind: 'validation', message: 'A claim needs actorId.' };
   if (request.actorId === gate.studentId) return { kind: 'self-review', message: 'Nobody reviews their own work.' };
   if (gate.decision !== null || gate.phase === 'closed') {
     return { kind: 'already-decided', message: 'This submission is decided already.' };
@@ -116,6 +117,7 @@ export interface ReleaseRequest {
 
 /** Whether the claim may be given back now: by its holder or an admin. One that is gone already is no error. */
 export function refusalOfRelease(gate: ReviewGate, request: ReleaseRequest): Refusal | null {
+  if (typeof request?.actorId !== 'string') return { kind: 'validation', message: 'A release needs actorId.' };
   if (gate.decision !== null) return { kind: 'already-decided', message: 'This submission is decided already.' };
   if (gate.claimedBy === null || gate.claimedBy === request.actorId || request.isAdmin) return null;
   return { kind: 'claimed', message: 'Another reviewer has claimed this submission: only they or an admin release it.' };
@@ -156,7 +158,8 @@ export interface OverrideSignal {
 }
 
 /** Whether an override may take the submission now: not while a decision is being committed, which it must see. */
-export function refusalOfOverride(gate: ReviewGate): Refusal | null {
+export function refusalOfOverride(gate: ReviewGate, message: OverrideMessage): Refusal | null {
+  if (typeof message?.overrideId !== 'string') return { kind: 'validation', message: 'An override is named by overrideId.' };
   return gate.decision === null && gate.phase !== 'closed'
     ? null
     : { kind: 'already-decided', message: 'A decision is being committed: the override comes after it.' };

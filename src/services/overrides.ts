@@ -65,7 +65,8 @@ export async function requestTaskOverride(
  * Stores an admin's override of a review's outcome, in the caller's transaction.
  *
  * @param input.ifMatch the review's id: its entity tag while it is current.
- * @throws DomainError as `requestTaskOverride`, and `invalid-state` where a later attempt is decided: its review is the one to override.
+ * @throws DomainError as `requestTaskOverride`, and `invalid-state` where a later attempt is decided (its review is the one to override)
+ *   and where the task is somebody else's by now, who must not be given what the first one's work was worth.
  */
 export async function requestReviewOverride(
   em: Em,
@@ -80,7 +81,7 @@ export async function requestReviewOverride(
   if (review.supersededBy !== null || input.ifMatch !== review.id) throw changedMeanwhile('review');
   if (submission.student.id === actor.id) throw ownWork();
   if (submission.student.id !== task.assignee.id) {
-    throw new DomainError('invalid-state', "This task was given to somebody else: its state is not this review's any more.");
+    throw new DomainError('invalid-state', "This task was given to somebody else: override the task.");
   }
   const later = { task: task.id, attemptNo: { $gt: submission.attemptNo }, conclusion: ['approved', 'rejected'] as Conclusion[] };
   if ((await em.count(Submission, later)) > 0) {
@@ -189,10 +190,13 @@ export async function selectOverriddenWorkflow(em: Em, overrideId: string): Prom
 /**
  * Applies an override: task, superseding review, open submission, XP difference, notices, activity and audit in one transaction. The
  * overriding workflow and that of the open submission may both call it: the second finds it applied.
+ *
+ * @throws DomainError `not-found`.
  */
 export async function commitOverride(em: Em, overrideId: string): Promise<void> {
   await em.transactional(async (tx) => {
-    const found = await tx.findOneOrFail(Override, overrideId);
+    const found = await tx.findOne(Override, overrideId);
+    if (found === null) throw new DomainError('not-found', 'There is no such override.');
     const task = await lockTask(tx, found.task.id);
     const override = await tx.findOneOrFail(Override, overrideId, { lockMode: LockMode.PESSIMISTIC_WRITE, refresh: true });
     const open = await tx.findOne(Submission, { task, closedAt: null }, { lockMode: LockMode.PESSIMISTIC_WRITE, refresh: true });

@@ -157,6 +157,7 @@ export type CommitDecisionResult =
 
 /** What the columns take. Who decides by hand in Temporal may type anything; an error of the database would be repeated for ever. */
 export const isStorable = ({ requestId, actorId }: { requestId: string; actorId: string }) =>
+  typeof requestId === 'string' &&
   requestId !== '' &&
   requestId.length <= 100 &&
   !requestId.includes('\0') &&

@@ -1,5 +1,6 @@
 import { LockMode } from '@mikro-orm/core';
 import { newId } from '../database/columns.ts';
+import { Activity } from '../database/entities/operations.ts';
 import { Submission } from '../database/entities/submissions.ts';
 import type { Em } from '../database/orm.ts';
 import type { Task } from '../database/entities/tasks.ts';
@@ -291,14 +292,16 @@ export function dropClaim(submission: Submission, task: Task): void {
   task.updatedAt = new Date();
 }
 
-/** Reminds the reviewers of a submission that waits; overdue tells the student as well. Each is told once. */
+/** Reminds the reviewers of a submission that waits; overdue tells the student as well. Safe to repeat: each is told once. */
 export async function remindReviewers(
   em: Em,
   input: { submissionId: string; kind: 'review-reminder' | 'review-overdue' },
 ): Promise<Concluded | null> {
   return changeOpenSubmission(em, input.submissionId, async (tx, submission) => {
     const cause = { kind: input.kind, causeId: submission.id, submissionId: submission.id };
-    recordActivity(tx, input.kind === 'review-overdue' ? 'review.overdue' : 'review.reminded', { submission });
+    const kind = input.kind === 'review-overdue' ? 'review.overdue' : 'review.reminded';
+    if ((await tx.count(Activity, { submissionId: submission.id, kind })) > 0) return null;
+    recordActivity(tx, kind, { submission });
     await notifyReviewers(tx, { ...cause, studentId: submission.student.id });
     if (input.kind === 'review-overdue') await notify(tx, { ...cause, userId: submission.student.id });
     return null;

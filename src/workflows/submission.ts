@@ -113,7 +113,7 @@ export async function submissionWorkflow({ submissionId, studentId }: Submission
   /** What no review has committed is committed here; where PostgreSQL knows another end already, that is the one. */
   async function conclude(end: Conclusion | Overridden): Promise<Conclusion> {
     if (end === 'approved' || end === 'rejected') return end;
-    if (typeof end === 'object') await commitOverride({ overrideId: end.overrideId });
+    if (typeof end === 'object') await overruled(end);
     const planned = typeof end === 'object' ? 'closed-by-admin' : end;
     const actorId = interruption.cancelledBy();
     const concluded: { conclusion: Conclusion } | undefined = await concludeWithoutReview({
@@ -123,6 +123,16 @@ export async function submissionWorkflow({ submissionId, studentId }: Submission
     });
     // Histories of 0.1.0 hold no answer here.
     return concluded?.conclusion ?? planned;
+  }
+
+  async function overruled({ overrideId }: Overridden): Promise<void> {
+    try {
+      await commitOverride({ overrideId });
+    } catch (error) {
+      // Its own workflow goes on with it, where there is one; this submission ends in any case.
+      if (!(error instanceof ActivityFailure)) throw error;
+      log.error('could not commit the override', { overrideId, error });
+    }
   }
 }
 
@@ -196,12 +206,17 @@ function parkedClassOf({ cause }: ActivityFailure): ParkedClass {
   return details?.parkedClass ?? (cause.nonRetryable ? 'permanent' : 'transient');
 }
 
+/** At most this often, in milliseconds, a lease that is not over yet is looked up. */
+const leaseLookMs = 1_000;
+
 /** Decision and claim by update and by signal, all through the reducer of domain/reviews.ts, with the reminders and the lease beside them. */
 function awaitReview(submissionId: string, studentId: string, progress: ReturnType<typeof trackProgress>) {
   let gate = reviews.newReviewGate(studentId);
-  /** Of the claim that stands; another object for each claim. */
-  let lease: { readonly until: number } | null = null;
-  let lastCommit = Promise.resolve();
+  /** The claim that is committed; another object for each. */
+  let lease: { readonly claimedBy: string; readonly until: number } | null = null;
+  /** Claims and releases that are being committed, in the order in which the gate took them: it shows the holder after the last. */
+  const turns: { readonly claimedBy: string | null }[] = [];
+  let lastTurn = Promise.resolve();
   const answers = new Map<string, { reviewId: string } | reviews.Refusal>();
 
   setHandler(
@@ -226,16 +241,13 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
 
   setHandler(
     claimReview,
-    async (request) => {
-      const before = gate.claimedBy;
-      gate = reviews.claim(gate, request.actorId);
-      const result = await inTurn(() => commitClaim({ submissionId, actorId: request.actorId }));
-      if ('leaseUntil' in result) {
-        lease = { until: result.leaseUntil };
-        progress.show('UNDER_REVIEW', 'a reviewer has claimed it');
-        return { leaseUntil: result.leaseUntil };
-      }
-      if (gate.claimedBy === request.actorId) gate = reviews.claim(gate, before);
+    async ({ actorId }) => {
+      const result = await inTurn(actorId, async () => {
+        const committed = await commitClaim({ submissionId, actorId });
+        if ('leaseUntil' in committed) hold({ claimedBy: actorId, until: committed.leaseUntil });
+        return committed;
+      });
+      if ('leaseUntil' in result) return { leaseUntil: result.leaseUntil };
       throw refusalFailure('kind' in result ? result : decidedAlready);
     },
     { validator: (request) => refuse(reviews.refusalOfClaim(gate, request)) },
@@ -244,27 +256,43 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     releaseReview,
     async ({ actorId }) => {
       if (gate.claimedBy === null) return;
-      // Free at once; the claim of another, which may come while this is committed, is committed after it.
-      unclaim();
-      await inTurn(() => commitRelease({ submissionId, actorId }));
+      await inTurn(null, async () => {
+        await commitRelease({ submissionId, actorId });
+        hold(null);
+      });
     },
     { validator: (request) => refuse(reviews.refusalOfRelease(gate, request)) },
   );
 
-  /** Claims and releases are committed in the order in which the gate took them. */
-  async function inTurn<T>(commit: () => Promise<T>): Promise<T> {
-    const turn = lastCommit.then(commit);
-    lastCommit = turn.then(
+  /** Commits a claim or a release after those that came before it. One that cannot be committed leaves what stood. */
+  async function inTurn<T>(claimedBy: string | null, commit: () => Promise<T>): Promise<T> {
+    const turn = { claimedBy };
+    turns.push(turn);
+    gate = reviews.claim(gate, claimedBy);
+    const committing = lastTurn.then(commit);
+    lastTurn = committing.then(
       () => undefined,
       () => undefined,
     );
-    return turn;
+    try {
+      return await committing;
+    } finally {
+      turns.splice(turns.indexOf(turn), 1);
+      showHolder();
+    }
   }
 
-  function unclaim(): void {
-    gate = reviews.claim(gate, null);
-    lease = null;
-    progress.show('AWAITING_REVIEW', 'free for a reviewer');
+  /** Notes the claim that stands now. One that was committed when the review was over, or parked, is dropped by what ended it. */
+  function hold(claim: typeof lease): void {
+    const wasHeld = lease !== null;
+    lease = gate.phase === 'open' || gate.phase === 'deciding' ? claim : null;
+    if (lease !== null && !wasHeld) progress.show('UNDER_REVIEW', 'a reviewer has claimed it');
+    if (lease === null && wasHeld) progress.show('AWAITING_REVIEW', 'free for a reviewer');
+  }
+
+  function showHolder(): void {
+    const next = turns.at(-1) ?? lease;
+    if (gate.phase === 'open' || gate.phase === 'deciding') gate = reviews.claim(gate, next?.claimedBy ?? null);
   }
 
   /** Opens the review and waits until a decision is committed; a refused one (role lost meanwhile) opens the gate again. */
@@ -296,8 +324,11 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     for (;;) {
       if (gate.decision !== null) {
         const request = gate.decision;
-        // Not cancelled half-way: from here on it is decided.
-        const result = await CancellationScope.nonCancellable(() => commitDecision({ submissionId, ...request }));
+        // Not cancelled half-way: from here on it is decided. After the claims and releases that the gate took before.
+        const result = await CancellationScope.nonCancellable(async () => {
+          await lastTurn;
+          return commitDecision({ submissionId, ...request });
+        });
         if (result.status === 'committed') {
           answers.set(request.requestId, { reviewId: result.reviewId });
           return request.outcome === 'APPROVED' ? 'approved' : 'rejected';
@@ -318,8 +349,10 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
         if ('conclusion' in held) return held.conclusion;
         // Claimed anew while this was looked up: that claim has its own time.
         if (lease !== watched) continue;
-        if (held.status === 'held') lease = { until: held.leaseUntil };
-        else unclaim();
+        // Where clocks differ a little, it is not looked up again and again until they agree.
+        if (held.status === 'held') hold({ ...watched, until: Math.max(held.leaseUntil, Date.now() + leaseLookMs) });
+        else hold(null);
+        showHolder();
       } else if (reminder !== undefined) {
         reminded += 1;
         // Overdue never decides by itself.
@@ -340,7 +373,7 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     concluded,
     close: () => leave('closed', decidedAlready),
     refusalOfCancel: (request: reviews.CancelRequest) => reviews.refusalOfCancel(gate, request),
-    refusalOfOverride: () => reviews.refusalOfOverride(gate),
+    refusalOfOverride: (message: reviews.OverrideMessage) => reviews.refusalOfOverride(gate, message),
   };
 }
 
@@ -378,7 +411,7 @@ function awaitInterruption(submissionId: string, studentId: string, review: Retu
       overridden = { overrideId };
       interrupt();
     },
-    { validator: (_message) => refuse(review.refusalOfOverride()) },
+    { validator: (message) => refuse(review.refusalOfOverride(message)) },
   );
   setHandler(overrideRequested, async (signal) => {
     try {

@@ -23,7 +23,7 @@ const openGate: ReviewGate = { ...newReviewGate('student'), phase: 'open' };
 describe('the review gate', () => {
   it('takes the first valid request', () => {
     expect(refusalOf(openGate, request())).toBeNull();
-    expect(decide(openGate, request())).toEqual({ studentId: 'student', phase: 'deciding', decision: request() });
+    expect(decide(openGate, request())).toEqual({ ...openGate, phase: 'deciding', decision: request() });
   });
 
   it('refuses a second request, also one of the same reviewer', () => {

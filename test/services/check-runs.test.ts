@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CheckRun, TestCaseResult } from '../../src/database/entities/check-runs.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
-import { insertCheckRun, type NewCheckRun, selectOptionalCheckRun } from '../../src/services/check-runs.ts';
+import { type CheckRunSummary, insertCheckRun, type NewCheckRun, selectOptionalCheckRun } from '../../src/services/check-runs.ts';
 import { selectSubmission } from '../../src/services/submission-views.ts';
 import { concludeWithoutReview } from '../../src/services/submissions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createUser, publishDemoCourse } from '../support/factories.ts';
-import { activityOf, type Attempt, createAttempt, race, unknownId } from './support.ts';
+import { activityOf, type Attempt, createAttempt, race, stateOf, unknownId } from './support.ts';
 
 let database: TestDatabase;
 
@@ -20,11 +20,10 @@ afterAll(() => database.close());
 const em = () => database.orm.em.fork();
 
 /** A judging with a visible and a failed hidden test. */
-async function judgingOf({ submissionId, taskId }: Attempt, changes: Partial<NewCheckRun> = {}): Promise<NewCheckRun> {
+async function judgingOf({ submissionId }: Attempt, changes: Partial<NewCheckRun> = {}): Promise<NewCheckRun> {
   const { revision } = await em().findOneOrFail(Submission, submissionId);
   return {
     submissionId,
-    taskId,
     revisionId: revision.id,
     runNo: 1,
     verdict: 'wrong-answer',
@@ -53,7 +52,11 @@ async function judgingOf({ submissionId, taskId }: Attempt, changes: Partial<New
   };
 }
 
-const store = (judging: NewCheckRun) => insertCheckRun(em(), judging);
+async function store(judging: NewCheckRun): Promise<CheckRunSummary> {
+  const stored = await insertCheckRun(em(), judging);
+  if ('conclusion' in stored) throw new Error('the submission is closed');
+  return stored;
+}
 
 describe('insertCheckRun', () => {
   it('stores the first judging of a run; a second attempt gets that one and changes nothing', async () => {
@@ -68,11 +71,15 @@ describe('insertCheckRun', () => {
     expect(await activityOf(database.orm, attempt.submissionId)).toEqual(['task.submitted', 'ci.result.failed']);
   });
 
-  it('is the one event that tells of failed checks', async () => {
+  it('tells of failed checks, and the end of the submission by another event', async () => {
     const attempt = await createAttempt(database.orm);
     await store(await judgingOf(attempt));
     await concludeWithoutReview(em(), { submissionId: attempt.submissionId, conclusion: 'checks-failed' });
-    expect(await activityOf(database.orm, attempt.submissionId)).toEqual(['task.submitted', 'ci.result.failed']);
+    expect(await activityOf(database.orm, attempt.submissionId)).toEqual([
+      'task.submitted',
+      'ci.result.failed',
+      'submission.checks-failed',
+    ]);
   });
 
   it('stores one of many at the same time, with its own tests', async () => {
@@ -90,6 +97,24 @@ describe('insertCheckRun', () => {
     const [checkRun] = await em().find(CheckRun, { submission: attempt.submissionId }, { populate: ['testCaseResults'] });
     expect(checkRun?.testCaseResults).toHaveLength(checkRun?.verdict === 'accepted' ? 1 : 2);
     expect(await activityOf(database.orm, attempt.submissionId)).toHaveLength(2);
+  });
+
+  it('is refused for a submission that was ended meanwhile, which keeps its end', async () => {
+    const attempt = await createAttempt(database.orm);
+    const judging = await judgingOf(attempt);
+    await concludeWithoutReview(em(), { submissionId: attempt.submissionId, conclusion: 'cancelled' });
+    const ended = await stateOf(database.orm, attempt);
+    expect(await insertCheckRun(em(), judging)).toEqual({ conclusion: 'cancelled' });
+    expect(await stateOf(database.orm, attempt)).toEqual(ended);
+    expect(await em().count(CheckRun, { submission: attempt.submissionId })).toBe(0);
+  });
+
+  it('has the id that was promised with the submission; a regrade has its own', async () => {
+    const attempt = await createAttempt(database.orm);
+    const { checkRunId } = await em().findOneOrFail(Submission, attempt.submissionId);
+    const judging = await judgingOf(attempt);
+    expect(await store(judging)).toMatchObject({ checkRunId });
+    expect(await store({ ...judging, runNo: 2 })).not.toMatchObject({ checkRunId });
   });
 
   it('keeps the runs of a submission apart', async () => {

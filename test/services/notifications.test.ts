@@ -123,7 +123,7 @@ describe('deliveries', () => {
     const ids = (await deliveriesOf(userId)).map(({ id }) => id);
     await expect(relayUnstartedDeliveries(em(), 20, () => Promise.reject(new Error('Temporal is away')))).rejects.toThrow('away');
     const started: string[] = [];
-    const relay = (limit: number) => relayUnstartedDeliveries(em(), limit, async (id) => void started.push(id));
+    const relay = (limit: number) => relayUnstartedDeliveries(em(), limit, async ({ id }) => void started.push(id));
     expect([await relay(1), await relay(20), await relay(20)]).toEqual([1, 1, 0]);
     expect(started).toEqual(ids);
   });

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AuditEntry } from '../../src/database/entities/operations.ts';
 import { AccessToken, RefreshToken, Session } from '../../src/database/entities/sessions.ts';
@@ -296,7 +296,7 @@ describe('a refresh token', () => {
   it('opens nothing where it is not one of ours, to the letter', async () => {
     const user = await createUser(database.orm);
     const { refreshToken } = await enter(user.email);
-    const { token } = await createAccessToken(database.orm.em.fork(), { userId: user.id, name: 'laptop', ttlMs: hourMs });
+    const { token } = await createAccessToken(database.orm.em.fork(), { userId: user.id, name: 'laptop', ttlMs: hourMs, seed: null });
     const foreign = ['', `atr_${'A'.repeat(43)}`, `${refreshToken}=`, refreshToken.toUpperCase(), hashOf(refreshToken), token];
     for (const text of foreign) expect(await kindOf(refresh(text))).toBe('unauthenticated');
     expect(await selectOptionalActorByAccessToken(database.orm.em.fork(), refreshToken)).toBeNull();
@@ -314,7 +314,8 @@ describe('a refresh token', () => {
 });
 
 describe('an access token', () => {
-  const create = (userId: string, ttlMs = hourMs) => createAccessToken(database.orm.em.fork(), { userId, name: 'laptop', ttlMs });
+  const create = (userId: string, ttlMs = hourMs, seed: Buffer | null = null) =>
+    createAccessToken(database.orm.em.fork(), { userId, name: 'laptop', ttlMs, seed });
   const actorOfToken = (token: string) => selectOptionalActorByAccessToken(database.orm.em.fork(), token);
 
   it('stands for its user with the role as it is now', async () => {
@@ -332,6 +333,17 @@ describe('an access token', () => {
     expect(row).toHaveProperty('token_hash', createHash('sha256').update(token).digest('hex'));
     expect(JSON.stringify(row)).not.toContain(token.slice('atl_'.length));
     expect(token).toMatch(/^atl_[\w-]{43}$/);
+  });
+
+  it('is the same one for the same seed, so that a repeat is answered without its text being stored', async () => {
+    const user = await createUser(database.orm);
+    const seed = randomBytes(32);
+    const first = await create(user.id, hourMs, seed);
+    expect(await create(user.id, hourMs, seed)).toEqual(first);
+    expect((await create(user.id, hourMs, randomBytes(32))).token).not.toBe(first.token);
+    expect(await actorOfToken(first.token)).toMatchObject({ id: user.id });
+    const renamed = createAccessToken(database.orm.em.fork(), { userId: user.id, name: 'desk', ttlMs: hourMs, seed });
+    await expect(renamed).rejects.toMatchObject({ kind: 'key-reused' });
   });
 
   it('stands for nobody when it is expired, revoked, unknown or of an account that is blocked', async () => {

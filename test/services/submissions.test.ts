@@ -6,6 +6,7 @@ import { Submission } from '../../src/database/entities/submissions.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
 import { User } from '../../src/database/entities/users.ts';
 import type { TaskStatus } from '../../src/domain/tasks.ts';
+import { commitClaim } from '../../src/services/claims.ts';
 import {
   concludeWithoutReview,
   enterStage,
@@ -93,8 +94,14 @@ describe('submitTask', () => {
 
   it('refuses a second one while the first is open, wherever that is', async () => {
     const { student, taskId, submissionId } = await createAttempt(database.orm);
-    for (const stage of ['CHECKING', 'PARKED', 'AWAITING_REVIEW'] as const) {
-      await enterStage(em(), { submissionId, stage });
+    const stages = [
+      () => enterStage(em(), { submissionId, stage: 'CHECKING' }),
+      () => enterStage(em(), { submissionId, stage: 'PARKED' }),
+      () => openReview(em(), submissionId),
+      () => commitClaim(em(), { submissionId, actorId: reviewerId }),
+    ];
+    for (const enter of stages) {
+      await enter();
       await expect(submit(taskId, student.id)).rejects.toMatchObject({ kind: 'invalid-state' });
     }
     // Also where the task's state alone would allow it.
@@ -137,9 +144,10 @@ describe('submitTask', () => {
     const { submissionId } = await createAttempt(database.orm);
     const copy = (closedAt: string) =>
       em().execute(
-        `insert into submissions.submissions
-         select gen_random_uuid(), created_at, task_id, student_id, revision_id, attempt_no + 1, counted, status, stage, conclusion,
-                parked_reason, source, gen_random_uuid()::text, submitted_at, started_at, answer_due_at, ${closedAt}
+        `insert into submissions.submissions (id, created_at, task_id, student_id, revision_id, attempt_no, status, workflow_id,
+                                              workflow_run_no, check_run_id, last_sequence, closed_at)
+         select gen_random_uuid(), created_at, task_id, student_id, revision_id, attempt_no + 1, status, gen_random_uuid()::text,
+                1, gen_random_uuid(), 0, ${closedAt}
          from submissions.submissions where id = ?`,
         [submissionId],
       );
@@ -297,10 +305,10 @@ describe('openReview', () => {
     expect(await selectSubmission(submissionId)).toMatchObject({ stage: 'AWAITING_REVIEW', answerDueAt });
   });
 
-  it('is refused for a closed submission', async () => {
+  it('finds a closed submission ended', async () => {
     const { submissionId } = await createAttempt(database.orm);
     await closeByAdmin(submissionId);
-    await expect(openReview(em(), submissionId)).rejects.toMatchObject({ kind: 'invalid-state' });
+    expect(await openReview(em(), submissionId)).toEqual({ conclusion: 'closed-by-admin' });
   });
 
   it('asks neither blocked reviewers nor the one whose work it is', async () => {

@@ -4,16 +4,16 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { bundleWorkflows } from '../support/temporal.ts';
+import { branchOf, historiesFolder } from './support.ts';
 
 /**
  * Histories of real runs, one a branch, named <release>-<branch>.json; recorded by
  * `RECORD_HISTORIES=<release> npm test -- --selectProjects workflows`. Today's workflows must replay all of them: submissions that wait
  * for a reviewer outlive deployments.
  */
-const folder = join(import.meta.dirname, 'histories');
-const files = await readdir(folder);
+const files = await readdir(historiesFolder);
 
-const readHistory = (file: string) => readFile(join(folder, file), 'utf8');
+const readHistory = (file: string) => readFile(join(historiesFolder, file), 'utf8');
 
 let workflowBundle: WorkflowBundle;
 
@@ -24,8 +24,7 @@ beforeAll(async () => {
 
 describe('stored histories', () => {
   it('cover every branch of a submission', () => {
-    const branches = new Set(files.map((file) => file.replace(/^[\d.]+-|\.json$/g, '')));
-    expect([...branches].toSorted()).toEqual([
+    expect([...new Set(files.map(branchOf))].toSorted()).toEqual([
       'approved',
       'approved-by-signal',
       'cancelled-by-temporal',

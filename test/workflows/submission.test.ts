@@ -1,10 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { WorkflowUpdateFailedError } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { WorkflowBundle } from '@temporalio/worker';
 import {
@@ -17,16 +12,22 @@ import {
   submissionState,
 } from '../../src/workflows/contract.ts';
 import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
-import { waitFor } from '../support/wait.ts';
 import {
   createFakeActivities,
   type FakeActivities,
   decisionOf,
   hourMs,
   permanentFailure,
+  record,
+  refusalType,
+  stageOf,
   startSubmission,
+  waitForCall,
+  waitForStage,
   withWorkers,
 } from './support.ts';
+
+const cancelOf = (actorId: string, isAdmin = false) => ({ requestId: randomUUID(), actorId, isAdmin });
 
 let env: TestWorkflowEnvironment;
 let bundle: WorkflowBundle;
@@ -39,37 +40,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await env.teardown();
 });
-
-type Handle = Awaited<ReturnType<typeof startSubmission>>['handle'];
-
-const stageOf = async (handle: Handle) => (await handle.query(submissionState)).stage;
-
-const waitForStage = (handle: Handle, stage: string) =>
-  waitFor(`stage ${stage}`, async () => ((await stageOf(handle)) === stage ? stage : null));
-
-/** The type of the failure that an update is refused with. */
-async function refusalType(update: Promise<unknown>): Promise<string | null | undefined> {
-  try {
-    await update;
-  } catch (error) {
-    if (error instanceof WorkflowUpdateFailedError && error.cause instanceof ApplicationFailure) return error.cause.type;
-    throw error;
-  }
-  return 'not refused';
-}
-
-/** With RECORD_HISTORIES=<release> the histories of these branches are stored for replay.test.ts. */
-async function record(handle: Handle, branch: string): Promise<void> {
-  const release = process.env['RECORD_HISTORIES'];
-  if (release === undefined) return;
-  const folder = join(import.meta.dirname, 'histories');
-  await mkdir(folder, { recursive: true });
-  // Who recorded it, and where, is nobody's business.
-  const history = historyToJSON(await handle.fetchHistory())
-    .replaceAll(/"identity": *"[^"]*"/g, '"identity":"worker"')
-    .replaceAll(join(import.meta.dirname, '../..'), '');
-  await writeFile(join(folder, `${release}-${branch}.json`), history);
-}
 
 describe('from submitted to concluded', () => {
   it('fetches, judges, opens the review, and commits the decision of an update', async () => {
@@ -272,8 +242,8 @@ describe('taking back', () => {
     const { calls, activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
     await withWorkers(env, bundle, activities, async () => {
       const { handle, studentId } = await startSubmission(env);
-      await waitFor('the judge', async () => (calls.includes('judgeSubmission') ? true : null));
-      await handle.executeUpdate(cancelSubmission, { args: [{ actorId: studentId, isAdmin: false }] });
+      await waitForCall(calls, 'judgeSubmission');
+      await handle.executeUpdate(cancelSubmission, { args: [cancelOf(studentId)] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'cancelled' });
       await record(handle, 'cancelled-in-checks');
       judging.reject(permanentFailure('the test is over'));
@@ -283,7 +253,7 @@ describe('taking back', () => {
     await withWorkers(env, bundle, inReview.activities, async () => {
       const { handle } = await startSubmission(env);
       await waitForStage(handle, 'AWAITING_REVIEW');
-      await handle.executeUpdate(cancelSubmission, { args: [{ actorId: randomUUID(), isAdmin: true }] });
+      await handle.executeUpdate(cancelSubmission, { args: [cancelOf(randomUUID(), true)] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
       await record(handle, 'cancelled-in-review');
     });
@@ -295,35 +265,24 @@ describe('taking back', () => {
     const { calls, activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
     await withWorkers(env, bundle, activities, async () => {
       const { handle, studentId } = await startSubmission(env);
-      await waitFor('the judge', async () => (calls.includes('judgeSubmission') ? true : null));
-      await handle.executeUpdate(cancelSubmission, { args: [{ actorId: studentId, isAdmin: false }] });
+      await waitForCall(calls, 'judgeSubmission');
+      await handle.executeUpdate(cancelSubmission, { args: [cancelOf(studentId)] });
       judging.resolve({ status: 'judged', verdict: 'wrong-answer', checkRunId: 'run-1' });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'cancelled' });
     });
   });
 
   it('takes no decision from the moment on in which it is told', async () => {
-    const concluding = Promise.withResolvers<void>();
+    const concluding = Promise.withResolvers<{ conclusion: 'cancelled' }>();
     const { activities } = createFakeActivities({ concludeWithoutReview: () => concluding.promise });
     await withWorkers(env, bundle, activities, async () => {
       const { handle, studentId } = await startSubmission(env);
       await waitForStage(handle, 'AWAITING_REVIEW');
-      await handle.executeUpdate(cancelSubmission, { args: [{ actorId: studentId, isAdmin: false }] });
+      await handle.executeUpdate(cancelSubmission, { args: [cancelOf(studentId)] });
       expect(await refusalType(handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] }))).toBe('invalid-state');
-      concluding.resolve();
+      concluding.resolve({ conclusion: 'cancelled' });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'cancelled' });
     });
-  });
-
-  it('leaves alone what another run of the workflow has ended', async () => {
-    const { calls, activities } = createFakeActivities({
-      fetchSource: async () => ({ status: 'concluded', conclusion: 'approved' }),
-    });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
-      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
-    });
-    expect(calls).toEqual(['fetchSource']);
   });
 
   it('is refused for others, and once a decision is taken', async () => {
@@ -333,11 +292,11 @@ describe('taking back', () => {
       const { handle, studentId } = await startSubmission(env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const cancel = (request: unknown) => refusalType(handle.executeUpdate(cancelSubmission, { args: [request as never] }));
-      expect(await cancel({ actorId: randomUUID(), isAdmin: false })).toBe('forbidden');
+      expect(await cancel(cancelOf(randomUUID()))).toBe('forbidden');
       expect(await cancel(null)).toBe('forbidden');
       const decided = handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
-      await waitFor('the commit to begin', async () => (calls.includes('commitDecision') ? true : null));
-      expect(await cancel({ actorId: studentId, isAdmin: false })).toBe('already-decided');
+      await waitForCall(calls, 'commitDecision');
+      expect(await cancel(cancelOf(studentId))).toBe('already-decided');
       committing.resolve({ status: 'committed', reviewId: 'review-1', xpAdded: 50 });
       await expect(decided).resolves.toEqual({ reviewId: 'review-1' });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
@@ -364,7 +323,7 @@ describe('waiting', () => {
     });
     await withWorkers(env, bundle, activities, async () => {
       const { handle } = await startSubmission(env);
-      await waitFor('both reminders', async () => (calls.includes('remindReviewers review-overdue') ? true : null));
+      await waitForCall(calls, 'remindReviewers review-overdue');
       expect(await stageOf(handle)).toBe('AWAITING_REVIEW');
       await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });

@@ -1,28 +1,43 @@
 import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { JudgingActivities } from '../../src/activities/judging.ts';
+import type { OverrideActivities } from '../../src/activities/overrides.ts';
 import type { SubmissionActivities } from '../../src/activities/submissions.ts';
-import type { DecisionRequest } from '../../src/domain/reviews.ts';
-import { searchAttributes, taskQueues } from '../../src/workflows/contract.ts';
+import type { ClaimRequest, DecisionRequest, ReleaseRequest } from '../../src/domain/reviews.ts';
+import { searchAttributes, submissionState, taskQueues } from '../../src/workflows/contract.ts';
 import { submissionWorkflow } from '../../src/workflows/submission.ts';
+import { waitFor } from '../support/wait.ts';
 
-export type FakeActivities = SubmissionActivities & JudgingActivities;
+export type FakeActivities = SubmissionActivities & JudgingActivities & OverrideActivities;
 
 export const hourMs = 3_600_000;
+
+export type Handle = Awaited<ReturnType<typeof startSubmission>>['handle'];
 
 /** Activities that succeed and write down what they were asked; a test overrides the one that it is about. */
 export function createFakeActivities(overrides: Partial<FakeActivities> = {}): { calls: string[]; activities: FakeActivities } {
   const calls: string[] = [];
   const plain: FakeActivities = {
     fetchSource: async () => ({ status: 'ready' }),
+    fetchRemoteSource: async () => ({ status: 'ready' }),
     judgeSubmission: async () => ({ status: 'judged', verdict: 'accepted', checkRunId: 'run-1' }),
     openReview: async () => ({ remindAt: Date.now() + hourMs, dueAt: Date.now() + 2 * hourMs }),
     commitDecision: async ({ requestId }) => ({ status: 'committed', reviewId: `review-of-${requestId}`, xpAdded: 50 }),
-    remindReviewers: async () => undefined,
-    concludeWithoutReview: async () => undefined,
+    remindReviewers: async () => null,
+    concludeWithoutReview: async ({ conclusion }) => ({ conclusion }),
     enterStage: async () => undefined,
+    commitClaim: async () => ({ status: 'claimed', leaseUntil: Date.now() + hourMs }),
+    commitRelease: async () => null,
+    checkLease: async () => ({ status: 'lapsed' }),
+    recordOverrideSignal: async () => ({ status: 'recorded' }),
+    stopSubmission: async () => undefined,
+    commitOverride: async () => undefined,
   };
   const activities = { ...plain, ...overrides };
   const recorded = Object.fromEntries(
@@ -74,3 +89,44 @@ export const decisionOf = (outcome: DecisionRequest['outcome'], actorId: string 
 
 /** What a permanently failing activity throws. */
 export const permanentFailure = (message: string) => ApplicationFailure.nonRetryable(message, 'sandbox');
+
+export const claimOf = (actorId: string, mayTakeOver = false): ClaimRequest => ({ requestId: randomUUID(), actorId, mayTakeOver });
+
+export const releaseOf = (actorId: string, isAdmin = false): ReleaseRequest => ({ requestId: randomUUID(), actorId, isAdmin });
+
+export const stageOf = async (handle: Handle) => (await handle.query(submissionState)).stage;
+
+export const waitForStage = (handle: Handle, stage: string) =>
+  waitFor(`stage ${stage}`, async () => ((await stageOf(handle)) === stage ? stage : null));
+
+export const waitForCall = (calls: readonly string[], call: string) =>
+  waitFor(call, async () => (calls.includes(call) ? call : null));
+
+/** The type of the failure that an update is refused with. */
+export async function refusalType(update: Promise<unknown>): Promise<string | null | undefined> {
+  try {
+    await update;
+  } catch (error) {
+    if (error instanceof WorkflowUpdateFailedError && error.cause instanceof ApplicationFailure) return error.cause.type;
+    throw error;
+  }
+  return 'not refused';
+}
+
+export const historiesFolder = join(import.meta.dirname, 'histories');
+
+/** What a stored history shows: its file is named <release>-<branch>.json. */
+export const branchOf = (file: string) => file.replace(/^[\d.]+-|\.json$/g, '');
+
+/** With RECORD_HISTORIES=<release> the histories of branches that no stored one shows are kept for replay.test.ts. */
+export async function record(handle: Handle, branch: string): Promise<void> {
+  const release = process.env['RECORD_HISTORIES'];
+  if (release === undefined) return;
+  await mkdir(historiesFolder, { recursive: true });
+  if ((await readdir(historiesFolder)).some((file) => branchOf(file) === branch)) return;
+  // Who recorded it, and where, is nobody's business.
+  const history = historyToJSON(await handle.fetchHistory())
+    .replaceAll(/"identity": *"[^"]*"/g, '"identity":"worker"')
+    .replaceAll(join(import.meta.dirname, '../..'), '');
+  await writeFile(join(historiesFolder, `${release}-${branch}.json`), history);
+}
