@@ -1,4 +1,4 @@
-import { LockMode, UniqueConstraintViolationException } from '@mikro-orm/core';
+import { LockMode } from '@mikro-orm/core';
 import { createHash } from 'node:crypto';
 import { newId } from '../database/columns.ts';
 import { Override, Review } from '../database/entities/reviews.ts';
@@ -145,19 +145,17 @@ export async function recordOverrideSignal(
   const id = uuidV7(digest.readUIntBE(0, 6), digest.subarray(6));
   try {
     return await em.transactional(async (tx) => {
-      if ((await tx.count(Override, { id })) > 0) return { status: 'recorded' };
       const admin = await tx.count(User, { id: input.actorId, role: 'SUPER_ADMIN', disabledAt: null, erasedAt: null });
       if (admin === 0) return ignored('actorId is not the id of an administrator.');
       const submission = await tx.findOneOrFail(Submission, input.submissionId);
       const task = await lockTask(tx, submission.task.id);
+      if ((await tx.count(Override, { id })) > 0) return { status: 'recorded' };
       const { actorId, submissionId } = input;
       await createOverride(tx, task, { actorId, status: outcome, assigneeId: null, submissionId, reason, via: 'temporal' }, id);
       return { status: 'recorded' };
     });
   } catch (error) {
     if (error instanceof DomainError) return ignored(error.message);
-    // The same signal at the same time was first.
-    if (error instanceof UniqueConstraintViolationException) return { status: 'recorded' };
     throw error;
   }
 }

@@ -106,15 +106,18 @@ describe('an override', () => {
 });
 
 describe('what is no request', () => {
-  it.each([undefined, null, 'claim', 7, [], {}, { actorId: null }, { overrideId: 7 }])('is refused and not tripped over: %j', (value) => {
-    const message = value as never;
-    for (const gate of Object.values(gates)) {
-      expect(refusalOfClaim(gate, message)).toMatchObject({ kind: 'validation' });
-      expect(refusalOfRelease(gate, message)).toMatchObject({ kind: 'validation' });
-      expect(refusalOfCancel(gate, message)).toMatchObject({ kind: 'forbidden' });
-      expect(refusalOfOverride(gate, message)).toMatchObject({ kind: 'validation' });
-    }
-  });
+  it.each([undefined, null, 'claim', 7, [], {}, { actorId: null }, { overrideId: 7 }])(
+    'is refused and not tripped over: %j',
+    (value) => {
+      const message = value as never;
+      for (const gate of Object.values(gates)) {
+        expect(refusalOfClaim(gate, message)).toMatchObject({ kind: 'validation' });
+        expect(refusalOfRelease(gate, message)).toMatchObject({ kind: 'validation' });
+        expect(refusalOfCancel(gate, message)).toMatchObject({ kind: 'forbidden' });
+        expect(refusalOfOverride(gate, message)).toMatchObject({ kind: 'validation' });
+      }
+    },
+  );
 });
 
 /** What may happen to a gate, as the workflow does it. */

@@ -210,7 +210,12 @@ describe('submitTask with a draft', () => {
   it('leaves the draft as it was where the source cannot be made', async () => {
     const { submissionId, student, taskId } = await createDraft();
     const failing = em().transactional((tx) =>
-      submitTask(tx, { taskId, actorId: student.id, submissionId: newId(), makeSource: () => Promise.reject(new Error('no disk')) }),
+      submitTask(tx, {
+        taskId,
+        actorId: student.id,
+        submissionId: newId(),
+        makeSource: () => Promise.reject(new Error('no disk')),
+      }),
     );
     await expect(failing).rejects.toThrow('no disk');
     expect(await selectSubmission(submissionId)).toMatchObject({ status: 'IN_PROGRESS', stage: null, source: null });
@@ -251,6 +256,8 @@ describe('setRepoUrl', () => {
 
   it('is for the assignee', async () => {
     const { taskId } = await createStudentWithTask(database.orm);
-    await expect(set({ taskId, student: await createUser(database.orm, 'SUPER_ADMIN') })).rejects.toMatchObject({ kind: 'not-found' });
+    await expect(set({ taskId, student: await createUser(database.orm, 'SUPER_ADMIN') })).rejects.toMatchObject({
+      kind: 'not-found',
+    });
   });
 });

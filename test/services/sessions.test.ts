@@ -296,7 +296,12 @@ describe('a refresh token', () => {
   it('opens nothing where it is not one of ours, to the letter', async () => {
     const user = await createUser(database.orm);
     const { refreshToken } = await enter(user.email);
-    const { token } = await createAccessToken(database.orm.em.fork(), { userId: user.id, name: 'laptop', ttlMs: hourMs, seed: null });
+    const { token } = await createAccessToken(database.orm.em.fork(), {
+      userId: user.id,
+      name: 'laptop',
+      ttlMs: hourMs,
+      seed: null,
+    });
     const foreign = ['', `atr_${'A'.repeat(43)}`, `${refreshToken}=`, refreshToken.toUpperCase(), hashOf(refreshToken), token];
     for (const text of foreign) expect(await kindOf(refresh(text))).toBe('unauthenticated');
     expect(await selectOptionalActorByAccessToken(database.orm.em.fork(), refreshToken)).toBeNull();

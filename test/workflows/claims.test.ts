@@ -48,7 +48,10 @@ const decideBy = (handle: Handle, actorId: string) =>
 type ClaimResult = Awaited<ReturnType<FakeActivities['commitClaim']>>;
 
 /** Runs `use` with a submission that awaits its review. */
-async function inReview(overrides: Partial<FakeActivities>, use: (handle: Handle, calls: string[]) => Promise<void>): Promise<void> {
+async function inReview(
+  overrides: Partial<FakeActivities>,
+  use: (handle: Handle, calls: string[]) => Promise<void>,
+): Promise<void> {
   const { calls, activities } = createFakeActivities(overrides);
   await withWorkers(env, bundle, activities, async () => {
     const { handle } = await startSubmission(env);
@@ -263,15 +266,18 @@ describe('a lease', () => {
       return looks === 1 ? { status: 'held', leaseUntil: Date.now() + 200 } : { status: 'lapsed' };
     };
     const renewed = Promise.withResolvers<void>();
-    await inReview({ commitClaim: soon, checkLease: async (input) => checkLease(input).finally(renewed.resolve) }, async (handle) => {
-      await claimBy(handle, ann);
-      await renewed.promise;
-      expect(await refusalType(decideBy(handle, ben))).toBe('claimed');
-      await waitForStage(handle, 'AWAITING_REVIEW');
-      expect(looks).toBe(2);
-      await decideBy(handle, ben);
-      await handle.result();
-    });
+    await inReview(
+      { commitClaim: soon, checkLease: async (input) => checkLease(input).finally(renewed.resolve) },
+      async (handle) => {
+        await claimBy(handle, ann);
+        await renewed.promise;
+        expect(await refusalType(decideBy(handle, ben))).toBe('claimed');
+        await waitForStage(handle, 'AWAITING_REVIEW');
+        expect(looks).toBe(2);
+        await decideBy(handle, ben);
+        await handle.result();
+      },
+    );
   });
 
   it('that is not over for the database yet is not looked up without a pause', async () => {

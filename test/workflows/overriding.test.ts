@@ -189,7 +189,17 @@ describe('an override by signal', () => {
     await withWorkers(env, bundle, activities, async () => {
       const { handle } = await startSubmission(env);
       await waitForStage(handle, 'AWAITING_REVIEW');
-      const strays = [null, undefined, 'APPROVED', 7, [], {}, { ...signal, outcome: 'MAYBE' }, { ...signal, reason: 'broken' }, signal];
+      const strays = [
+        null,
+        undefined,
+        'APPROVED',
+        7,
+        [],
+        {},
+        { ...signal, outcome: 'MAYBE' },
+        { ...signal, reason: 'broken' },
+        signal,
+      ];
       for (const stray of strays) await handle.signal(overrideRequested, stray as never);
       await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });

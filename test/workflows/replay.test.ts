@@ -31,13 +31,23 @@ describe('stored histories', () => {
       'cancelled-in-checks',
       'cancelled-in-review',
       'checks-failed',
+      'claim-lapsed-then-approved',
+      'claimed-then-approved',
       'commit-parked-then-approved',
       'overdue-then-approved',
+      'overridden-in-checks',
+      'overridden-in-review',
+      'overridden-while-parked',
+      'override-signal-then-overridden',
       'parked-then-closed',
       'parked-then-redriven',
+      'redriven-by-update',
       'refused-then-rejected',
       'rejected',
+      'released-then-approved',
+      'remote-source',
       'source-unavailable',
+      'taken-over-then-approved',
     ]);
   });
 

@@ -88,9 +88,14 @@ export const decisionOf = (outcome: DecisionRequest['outcome'], actorId: string 
 });
 
 /** What a permanently failing activity throws. */
-export const permanentFailure = (message: string) => ApplicationFailure.nonRetryable(message, 'sandbox');
+export const permanentFailure = (message: string, details: unknown[] = []) =>
+  ApplicationFailure.nonRetryable(message, 'sandbox', ...details);
 
-export const claimOf = (actorId: string, mayTakeOver = false): ClaimRequest => ({ requestId: randomUUID(), actorId, mayTakeOver });
+export const claimOf = (actorId: string, mayTakeOver = false): ClaimRequest => ({
+  requestId: randomUUID(),
+  actorId,
+  mayTakeOver,
+});
 
 export const releaseOf = (actorId: string, isAdmin = false): ReleaseRequest => ({ requestId: randomUUID(), actorId, isAdmin });
 
