@@ -243,9 +243,9 @@ function awaitReview(submissionId: string, studentId: string, progress: ReturnTy
     claimReview,
     async ({ actorId }) => {
       const result = await inTurn(actorId, async () => {
-        const committed = await commitClaim({ submissionId, actorId });
-        if ('leaseUntil' in committed) hold({ claimedBy: actorId, until: committed.leaseUntil });
-        return committed;
+        const claimed = await commitClaim({ submissionId, actorId });
+        if ('leaseUntil' in claimed) hold({ claimedBy: actorId, until: claimed.leaseUntil });
+        return claimed;
       });
       if ('leaseUntil' in result) return { leaseUntil: result.leaseUntil };
       throw refusalFailure('kind' in result ? result : decidedAlready);

@@ -348,7 +348,7 @@ describe('recordOverrideSignal', () => {
     const attempt = await createAttemptInReview(database.orm);
     const { returned, refused } = await race(10, () => recordOverrideSignal(em(), signal(attempt)));
     expect(refused).toEqual([]);
-    expect(returned).toEqual(Array(10).fill({ status: 'recorded' }));
+    expect(returned).toEqual(Array.from({ length: 10 }, () => ({ status: 'recorded' })));
     const stored = await em().find(Override, { task: attempt.taskId });
     expect(stored).toMatchObject([{ via: 'temporal', startedAt: null, submission: { id: attempt.submissionId } }]);
     await commit(stored[0]?.id ?? '');

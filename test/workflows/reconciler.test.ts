@@ -159,7 +159,7 @@ describe('while Temporal is away', () => {
       const submission = await parts.submitForReview();
       const before = await stateOf(parts.orm, submission);
       const nowhere = createTemporalClient('127.0.0.1:1', 'default');
-      await expect(reconcileNow(createWorkflowInspection(nowhere))).rejects.toThrow();
+      await expect(reconcileNow(createWorkflowInspection(nowhere))).rejects.toMatchObject({ name: 'ServiceError' });
       await nowhere.connection.close();
       expect(await stateOf(parts.orm, submission)).toEqual(before);
     });
