@@ -10,7 +10,8 @@ export function settingsOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const settings = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   for (const name of secretNames) {
     const path = settings[`${name}_FILE`];
-    if (path !== undefined) settings[name] ??= readFileSync(path, 'utf8').trim();
+    const text = path === undefined ? '' : readFileSync(path, 'utf8').trim();
+    if (text !== '') settings[name] ??= text;
   }
   return settings;
 }

@@ -81,7 +81,7 @@ export async function requestReviewOverride(
   if (review.supersededBy !== null || input.ifMatch !== review.id) throw changedMeanwhile('review');
   if (submission.student.id === actor.id) throw ownWork();
   if (submission.student.id !== task.assignee.id) {
-    throw new DomainError('invalid-state', "This task was given to somebody else: override the task.");
+    throw new DomainError('invalid-state', 'This task was given to somebody else: override the task.');
   }
   const later = { task: task.id, attemptNo: { $gt: submission.attemptNo }, conclusion: ['approved', 'rejected'] as Conclusion[] };
   if ((await em.count(Submission, later)) > 0) {
