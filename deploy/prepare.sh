@@ -26,7 +26,7 @@ keep postgres_password "$(random)"
 keep temporal_password "$(random)"
 keep database_url "postgres://atelier:$(random)@postgres:5432/atelier"
 keep jwt_secret "$(random)"
-# Mail: write smtp://user:password@host:port into this file and set SMTP_URL_FILE in .env (deploy/README.md).
+# Mail: write smtp://user:password@host:port into this file; while it is empty mails go into a volume.
 keep smtp_url ''
 
 socket=${DOCKER_SOCKET:-/var/run/docker.sock}
