@@ -21,7 +21,7 @@ const project = (displayName) => ({
 /** @type {import('jest').Config} */
 export default {
   cacheDirectory: '<rootDir>/node_modules/.cache/jest',
-  projects: ['domain', 'git', 'services', 'api', 'workflows', 'activities', 'sandbox', 'content', 'scripts', 'end-to-end'].map(
+  projects: ['domain', 'git', 'services', 'api', 'workflows', 'activities', 'mail', 'sandbox', 'content', 'scripts', 'end-to-end'].map(
     project,
   ),
   maxWorkers: 2,

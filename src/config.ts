@@ -49,9 +49,15 @@ const Environment = z.object({
     .min(32)
     .refine((secret) => !secret.startsWith('change-me'), 'a sample secret is not accepted'),
   ACCESS_TOKEN_TTL_MS: z.coerce.number().int().positive().default(3_600_000),
-  /** `smtp://user:password@host:port`; without it mails are written to the local mailbox. */
-  SMTP_URL: z.string().optional(),
-  MAIL_FROM: z.string().default('Atelier <atelier@localhost>'),
+  /** `smtp://user:password@host:port`, or `smtps://…`; without it mails are written to the local mailbox. */
+  SMTP_URL: z
+    .url({ protocol: /^smtps?$/, error: 'must be smtp://user:password@host:port or smtps://…' })
+    .refine((url) => URL.canParse(url) && new URL(url).hostname !== '', 'names no host')
+    .optional(),
+  MAIL_FROM: z
+    .string()
+    .regex(/^(?:[^\r\n<>@]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/, 'must be Name <address> or an address')
+    .default('Atelier <atelier@localhost>'),
   /** Servers whose repositories may be submitted; `none` for none but our own. */
   REPO_HOSTS: repoHosts.prefault('github.com,gitlab.com/*,codeberg.org'),
   SANDBOX: z.enum(['auto', 'docker', 'bubblewrap', 'none']).default('auto'),

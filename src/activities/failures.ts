@@ -2,6 +2,7 @@ import { activityInfo, log } from '@temporalio/activity';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { DomainError, type ErrorKind } from '../domain/errors.ts';
 import type { ParkedClass } from '../domain/submissions.ts';
+import { MailRefused } from '../mail/mailer.ts';
 import { SandboxError } from '../sandbox/sandbox.ts';
 
 /** Which refusals of ours a repeat could turn: only what is about a part that was away. */
@@ -44,7 +45,11 @@ function toFailure(error: unknown): unknown {
     const details = [{ parkedClass: error.transient ? 'transient' : 'permanent' } satisfies { parkedClass: ParkedClass }];
     return ApplicationFailure.create({ message, type: 'sandbox', nonRetryable: isGivenUp, details });
   }
-  return ApplicationFailure.create({ message, type: nameOf(error), nonRetryable: isOurMistake(error) });
+  return ApplicationFailure.create({
+    message,
+    type: nameOf(error),
+    nonRetryable: isOurMistake(error) || error instanceof MailRefused,
+  });
 }
 
 const nameOf = (error: unknown) => (error instanceof Error ? error.name : 'unknown');

@@ -62,7 +62,7 @@ export function createApp(dependencies: Dependencies): Express {
         ...tasksHandlers(dependencies),
         ...submissionsHandlers(dependencies),
         ...reviewsHandlers(dependencies),
-        ...notificationsHandlers,
+        ...notificationsHandlers(dependencies),
         ...scoringHandlers,
         ...adminHandlers(dependencies),
       },

@@ -4,6 +4,8 @@ import type { DeliveryToStart } from '../domain/notifications.ts';
 import { deliveryWorkflowId, taskQueues } from '../workflows/contract.ts';
 import type { deliveryWorkflow } from '../workflows/delivery.ts';
 
+export { deliveryWorkflowId };
+
 /** Starts the workflow of one delivery; repeating it is safe. @throws DomainError `unavailable`. */
 export function createDeliveryStarter(client: Client): (delivery: DeliveryToStart) => Promise<void> {
   return async ({ id: deliveryId, workflowRunNo }) => {

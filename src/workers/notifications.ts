@@ -3,7 +3,7 @@ import { createNotificationActivities } from '../activities/notifications.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
 import { createLogger } from '../logger.ts';
-import { createLocalMailbox, createSmtpMailer } from '../mail/mailer.ts';
+import { createLocalMailbox, createSmtpMailer, type Mailer } from '../mail/mailer.ts';
 import { taskQueues } from '../workflows/contract.ts';
 import { runWorker } from './create-worker.ts';
 
@@ -11,10 +11,7 @@ import { runWorker } from './create-worker.ts';
 const config = readConfig(process.env);
 const logger = createLogger('notifications-worker', config.LOG_LEVEL);
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
-const mailer =
-  config.SMTP_URL === undefined
-    ? createLocalMailbox(join(config.ATELIER_DATA, 'mailbox'), config.MAIL_FROM)
-    : createSmtpMailer(config.SMTP_URL, config.MAIL_FROM);
+const mailer = openMailer();
 await runWorker(
   config,
   logger,
@@ -27,3 +24,22 @@ await runWorker(
     await orm.close();
   },
 );
+
+/** SMTP where it is configured, else the local mailbox; says which, and whether the server is there. Secrets are not said. */
+function openMailer(): Mailer {
+  const { SMTP_URL: url, MAIL_FROM: from } = config;
+  if (url === undefined) {
+    const folder = join(config.ATELIER_DATA, 'mailbox');
+    logger.info({ folder }, 'no SMTP_URL: mails are written to the local mailbox');
+    return createLocalMailbox(folder, from);
+  }
+  const smtp = createSmtpMailer(url, from);
+  const server = new URL(url).host;
+  // Not waited for: mails wait in their workflows until the server is there.
+  smtp.verify().then(
+    () => logger.info({ server }, 'the mail server is there'),
+    (error: unknown) =>
+      logger.error({ server, err: error }, 'the mail server cannot be used; mails are kept and tried for a day'),
+  );
+  return smtp;
+}

@@ -94,6 +94,16 @@ export interface DeliveryInput {
   readonly deliveryId: string;
 }
 
+/**
+ * How long a mail is tried. A server that is down or busy (greylisting) comes back: soon at first, then at most 10 minutes apart, so that
+ * a mail is late by no more than it has to be and a server that comes back is not run over. After a day it is given up: the notification
+ * is in the academy all the same, and an admin may have it tried again.
+ */
+export const deliveryRetry = {
+  policy: { initialInterval: 5_000, backoffCoefficient: 2, maximumInterval: 600_000 },
+  giveUpAfterMs: 24 * 3_600_000,
+} as const;
+
 export interface OverrideInput {
   readonly overrideId: string;
 }

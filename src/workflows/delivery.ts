@@ -1,17 +1,36 @@
-import { proxyActivities } from '@temporalio/workflow';
+import { ActivityFailure, CancellationScope, isCancellation, log, proxyActivities } from '@temporalio/workflow';
 import type { NotificationActivities } from '../activities/notifications.ts';
-import { type DeliveryInput, taskQueues } from './contract.ts';
+import { type DeliveryInput, deliveryRetry, taskQueues } from './contract.ts';
 
 const { sendMail } = proxyActivities<NotificationActivities>({
   taskQueue: taskQueues.notifications,
+  // Above the mailer's own limit, which ends what the server was doing.
   startToCloseTimeout: '60s',
-  // A mail server that is down comes back: up to a day of tries, at most 10 minutes apart.
-  scheduleToCloseTimeout: '24h',
-  retry: { initialInterval: '5s', backoffCoefficient: 2, maximumInterval: '10m' },
+  scheduleToCloseTimeout: deliveryRetry.giveUpAfterMs,
+  retry: deliveryRetry.policy,
   summary: 'hand the mail to the server',
 });
 
-/** Brings one notification through one channel; in a workflow of its own, so that a mail server's trouble holds up no submission. */
+const { markFailed } = proxyActivities<NotificationActivities>({
+  taskQueue: taskQueues.notifications,
+  startToCloseTimeout: '15s',
+  // Until it is noted: a delivery that nobody gave up would be shown as on its way for ever.
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m' },
+  summary: 'note that the mail is given up',
+});
+
+/**
+ * Brings one notification through one channel; in a workflow of its own, so that a mail server's trouble holds up no submission. A mail
+ * that cannot be delivered is an end like any other, with a note for the admins: the workflow completes.
+ */
 export async function deliveryWorkflow({ deliveryId }: DeliveryInput): Promise<void> {
-  await sendMail({ deliveryId });
+  try {
+    await sendMail({ deliveryId });
+  } catch (error) {
+    if (!(error instanceof ActivityFailure) && !isCancellation(error)) throw error;
+    log.warn('the mail is given up', { deliveryId });
+    // Also where an admin cancelled the workflow, which is what ended the tries.
+    await CancellationScope.nonCancellable(() => markFailed({ deliveryId }));
+    if (isCancellation(error)) throw error;
+  }
 }
