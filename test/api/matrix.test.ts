@@ -5,7 +5,7 @@ import { createAccessTokens } from '../../src/api/access-token.ts';
 import { contract } from '../../src/api/contract/contract.ts';
 import type { Endpoint } from '../../src/api/contract/core.ts';
 import { newId } from '../../src/database/columns.ts';
-import { Notification } from '../../src/database/entities/notifications.ts';
+import { Delivery, Notification } from '../../src/database/entities/notifications.ts';
 import { Review, SubmissionRequest } from '../../src/database/entities/reviews.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
 import { User } from '../../src/database/entities/users.ts';
@@ -14,6 +14,7 @@ import type { Role } from '../../src/domain/users.ts';
 import { readCourseContent } from '../../src/services/content.ts';
 import { openDraft } from '../../src/services/drafts.ts';
 import { startTask } from '../../src/services/enrolments.ts';
+import { markFailed, notify } from '../../src/services/notifications.ts';
 import { publishCourse } from '../../src/services/publish.ts';
 import { commitDecision } from '../../src/services/reviews.ts';
 import { login, logout } from '../../src/services/sessions.ts';
@@ -147,7 +148,13 @@ const matrix: Record<keyof typeof contract, Row> = {
   overrideTask: {
     target: async () => {
       const { taskId: id } = await createStudentWithTask(api.orm);
-      return { id, ifMatch: '"1"', body: { status: 'REJECTED', reason: 'Copied.' } };
+      return { id, ifMatch: '"1"', body: { status: 'REJECTED', reason: 'Copied.' }   readNotifications: { statuses: loggedIn(200, 200, 200, 200, 200) },
+  listDeliveries: { statuses: loggedIn(403, 403, 403, 403, 200) },
+  retryDelivery: {
+    target: async () => ({ id: await createFailedDelivery(student) }),
+    statuses: loggedIn(403, 403, 403, 403, 202),
+  },
+};
     },
     statuses: loggedIn(403, 403, 403, 403, 200),
   },
@@ -178,9 +185,18 @@ function userOf(caller: Caller): { id: string } {
   return user;
 }
 
+async function createFailedDelivery(user: { id: string }): Promise<string> {
+  const em = api.orm.em.fork();
+  const about = { userId: user.id, kind: 'welcome' as const, causeId: newId() };
+  await em.transactional((tx) => notify(tx, about));
+  const { id } = await em.findOneOrFail(Delivery, { notification: { causeId: about.causeId } });
+  await markFailed(api.orm.em.fork(), id, 'refused');
+  return id;
+}
+
 async function createNotification(user: { id: string }): Promise<string> {
   const em = api.orm.em.fork();
-  const about = { kind: 'welcome' as const, causeId: newId(), submission: null, readAt: null };
+  const about = { kind: 'welcome' as const, causeId: newId(), submission: null, task: null, readAt: null };
   const notification = em.create(Notification, { id: newId(), createdAt: new Date(), user: user.id, ...about });
   await em.flush();
   return notification.id;
