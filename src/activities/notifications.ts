@@ -1,3 +1,4 @@
+import { heartbeat } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
 import { MailRefused, type Mailer } from '../mail/mailer.ts';
 import { writeMail } from '../mail/templates.ts';
@@ -5,6 +6,9 @@ import { markDelivered, markFailed, recordDeliveryError, selectDelivery } from '
 import { withFailures } from './failures.ts';
 
 export type NotificationActivities = ReturnType<typeof createNotificationActivities>;
+
+/** How often a send shows that its worker lives. */
+const heartbeatIntervalMs = 2_000;
 
 /** What an admin reads of a delivery whose tries left no error behind. */
 const neverTried = 'not tried within a day: does the notifications worker run?';
@@ -18,6 +22,18 @@ export function createNotificationActivities({ orm, mailer, origin }: { orm: Orm
     return error;
   }
 
+  async function sendMail(deliveryId: string): Promise<void> {
+    const delivery = await selectDelivery(orm.em.fork(), deliveryId);
+    if (delivery.isDelivered) return;
+    if (delivery.obstacle !== null) throw await keepError(deliveryId, new MailRefused(delivery.obstacle));
+    try {
+      await mailer.send({ ...writeMail(delivery, origin), messageId: `<${delivery.id}@${hostname}>` });
+    } catch (error) {
+      throw await keepError(deliveryId, error as Error);
+    }
+    await markDelivered(orm.em.fork(), deliveryId);
+  }
+
   return withFailures({
     /**
      * Hands one mail to the server. A crash between the server's yes and our note of it sends the mail again with the same Message-ID,
@@ -26,15 +42,12 @@ export function createNotificationActivities({ orm, mailer, origin }: { orm: Orm
      * @throws MailFailed where trying again is right; MailRefused, not retried, where the server or we will never send it.
      */
     async sendMail({ deliveryId }: { deliveryId: string }): Promise<void> {
-      const delivery = await selectDelivery(orm.em.fork(), deliveryId);
-      if (delivery.isDelivered) return;
-      if (delivery.obstacle !== null) throw await keepError(deliveryId, new MailRefused(delivery.obstacle));
+      const beat = setInterval(() => heartbeat(), heartbeatIntervalMs);
       try {
-        await mailer.send({ ...writeMail(delivery, origin), messageId: `<${delivery.id}@${hostname}>` });
-      } catch (error) {
-        throw await keepError(deliveryId, error as Error);
+        await sendMail(deliveryId);
+      } finally {
+        clearInterval(beat);
       }
-      await markDelivered(orm.em.fork(), deliveryId);
     },
 
     /** Notes that no more tries are made. Safe to repeat. */

@@ -36,6 +36,9 @@ export class MailFailed extends Error {
 /** Below the activity's own timeout, so that what the server was doing is ended and said, not only abandoned. */
 const sendTimeoutMs = 45_000;
 
+/** Mails on their way at the same time; servers refuse clients that open many connections. */
+export const smtpConnections = 5;
+
 /** For one line in a list of deliveries. */
 const maxErrorLength = 300;
 
@@ -75,6 +78,7 @@ export function createSmtpMailer(url: string, from: string, timeoutMs = sendTime
   const transport = nodemailer.createTransport({
     url,
     pool: true,
+    maxConnections: smtpConnections,
     // A server that does not answer is found out well before a send is given up.
     connectionTimeout: 10_000,
     greetingTimeout: 10_000,

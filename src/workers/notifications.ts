@@ -3,7 +3,7 @@ import { createNotificationActivities } from '../activities/notifications.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
 import { createLogger } from '../logger.ts';
-import { createLocalMailbox, createSmtpMailer, type Mailer } from '../mail/mailer.ts';
+import { createLocalMailbox, createSmtpMailer, type Mailer, smtpConnections } from '../mail/mailer.ts';
 import { taskQueues } from '../workflows/contract.ts';
 import { runWorker } from './create-worker.ts';
 
@@ -17,6 +17,8 @@ await runWorker(
   logger,
   {
     taskQueue: taskQueues.notifications,
+    // What waits for a connection waits in the queue: its time to send has not begun, and no crash takes it along.
+    maxConcurrentActivityTaskExecutions: smtpConnections,
     activities: createNotificationActivities({ orm, mailer, origin: config.ATELIER_ORIGIN }),
   },
   async () => {

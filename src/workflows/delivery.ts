@@ -6,6 +6,8 @@ const { sendMail } = proxyActivities<NotificationActivities>({
   taskQueue: taskQueues.notifications,
   // Above the mailer's own limit, which ends what the server was doing.
   startToCloseTimeout: '60s',
+  // It beats every 2 s; a worker that died with mails under way is noticed after 10.
+  heartbeatTimeout: '10s',
   scheduleToCloseTimeout: deliveryRetry.giveUpAfterMs,
   retry: deliveryRetry.policy,
   summary: 'hand the mail to the server',

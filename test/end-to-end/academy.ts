@@ -5,6 +5,7 @@ import { cpSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Orm } from '../../src/database/orm.ts';
 import { gitEnvironment } from '../../src/git/git.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -49,21 +50,30 @@ export class Academy {
   readonly #database: TestDatabase;
   readonly #ports: { readonly api: number; readonly temporal: number };
   readonly #sandbox: string;
+  readonly #settings: NodeJS.ProcessEnv;
   readonly #children = new Map<ProcessName, ChildProcess>();
   reviewerToken = '';
 
-  private constructor(folder: string, database: TestDatabase, ports: { api: number; temporal: number }, sandbox: string) {
+  private constructor(
+    folder: string,
+    database: TestDatabase,
+    ports: { api: number; temporal: number },
+    sandbox: string,
+    settings: NodeJS.ProcessEnv,
+  ) {
     this.#folder = folder;
     this.#database = database;
     this.#ports = ports;
     this.#sandbox = sandbox;
+    this.#settings = settings;
   }
 
-  static async start(sandbox: 'docker' | 'bubblewrap' | 'none'): Promise<Academy> {
+  /** @param settings environment variables of all processes, beyond those that every academy needs. */
+  static async start(sandbox: 'docker' | 'bubblewrap' | 'none', settings: NodeJS.ProcessEnv = {}): Promise<Academy> {
     const database = await createTestDatabase();
     await publishDemoCourse(database.orm);
     const folder = mkdtempSync(join(tmpdir(), 'atelier-e2e-'));
-    const academy = new Academy(folder, database, { api: await freePort(), temporal: await freePort() }, sandbox);
+    const academy = new Academy(folder, database, { api: await freePort(), temporal: await freePort() }, sandbox, settings);
     academy.startProcess('temporal');
     for (const name of Object.keys(programs) as (keyof typeof programs)[]) academy.startProcess(name);
     const parts = sandbox === 'none' ? '"temporal":true' : '"sandbox":true';
@@ -80,6 +90,14 @@ export class Academy {
     return academy;
   }
 
+  get orm(): Orm {
+    return this.#database.orm;
+  }
+
+  get temporalAddress(): string {
+    return `127.0.0.1:${this.#ports.temporal}`;
+  }
+
   get origin(): string {
     return `http://127.0.0.1:${this.#ports.api}`;
   }
@@ -89,13 +107,14 @@ export class Academy {
       PATH: process.env['PATH'],
       HOME: this.#folder,
       ATELIER_DATABASE_URL: this.#database.url,
-      TEMPORAL_ADDRESS: `127.0.0.1:${this.#ports.temporal}`,
+      TEMPORAL_ADDRESS: this.temporalAddress,
       PORT: String(this.#ports.api),
       ATELIER_ORIGIN: this.origin,
       ATELIER_GIT_ORIGIN: this.origin,
       ATELIER_DATA: join(this.#folder, 'data'),
       JWT_SECRET: 'a secret that only this test knows, long enough',
       SANDBOX: this.#sandbox,
+      ...this.#settings,
       ...settings,
     };
     const child =
