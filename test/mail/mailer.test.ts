@@ -27,23 +27,23 @@ let server: MailServer;
 let mailer: SmtpMailer;
 
 /** A mailer for this test's server, which behaves as `options` say. */
-async function open(options: ConstructorParameters<typeof MailServer>[0], timeoutMs?: number, query = ''): Promise<void> {
+async function openServer(options: ConstructorParameters<typeof MailServer>[0], timeoutMs?: number, query = ''): Promise<void> {
   server = new MailServer(options);
   await server.open();
   mailer = createSmtpMailer(`${server.url}/${query}`, from, timeoutMs);
 }
 
-beforeEach(() => open({}));
+beforeEach(() => openServer({}));
 
 afterEach(async () => {
   mailer.close();
   await server.close();
 });
 
-async function reopen(...args: Parameters<typeof open>): Promise<void> {
+async function reopen(...args: Parameters<typeof openServer>): Promise<void> {
   mailer.close();
   await server.close();
-  await open(...args);
+  await openServer(...args);
 }
 
 /** A promise, and what fulfils it. */
