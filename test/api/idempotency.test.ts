@@ -6,6 +6,8 @@ import { newId } from '../../src/database/columns.ts';
 import { CheckRun } from '../../src/database/entities/check-runs.ts';
 import { Enrolment } from '../../src/database/entities/enrolments.ts';
 import { Override, Review, SubmissionRequest } from '../../src/database/entities/reviews.ts';
+import { Delivery } from '../../src/database/entities/notifications.ts';
+import { markFailed, notify } from '../../src/services/notifications.ts';
 import { AccessToken } from '../../src/database/entities/sessions.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
@@ -157,6 +159,15 @@ const make: Readonly<Record<KeyedName, () => Promise<Keyed>>> = {
     const ifMatch = `"${reviewId}"`;
     return { client, path: `/admin/reviews/${reviewId}`, body, other: { ...body, reason: 'Else.' }, ifMatch, effects };
   },
+  async retryDelivery() {
+    const { client, id } = await newClient(api, 'SUPER_ADMIN');
+    const causeId = newId();
+    await em().transactional((tx) => notify(tx, { userId: id, kind: 'welcome', causeId }));
+    const delivery = await em().findOneOrFail(Delivery, { notification: { causeId } });
+    await markFailed(em(), delivery.id, 'refused');
+    const effects = async () => (await em().findOneOrFail(Delivery, delivery.id)).workflowRunNo - 1;
+    return { client, path: `/admin/deliveries/${delivery.id}/retry`, effects };
+  },
   redriveSubmission: () => parked('redrive'),
   closeSubmission: () => parked('close'),
 };
@@ -177,7 +188,7 @@ test('every endpoint that makes something takes a key, and all that do are tried
     .filter(([, { method, access, isKeyed }]) => method === 'post' && access !== 'public' && isKeyed !== true)
     .map(([name]) => name);
   // To repeat these changes nothing more.
-  expect(withoutKey.toSorted()).toEqual(['logout', 'readNotification']);
+  expect(withoutKey.toSorted()).toEqual(['logout', 'readNotification', 'readNotifications']);
 });
 
 describe.each(keyedEndpoints)('%s', (name, endpoint) => {

@@ -148,13 +148,7 @@ const matrix: Record<keyof typeof contract, Row> = {
   overrideTask: {
     target: async () => {
       const { taskId: id } = await createStudentWithTask(api.orm);
-      return { id, ifMatch: '"1"', body: { status: 'REJECTED', reason: 'Copied.' }   readNotifications: { statuses: loggedIn(200, 200, 200, 200, 200) },
-  listDeliveries: { statuses: loggedIn(403, 403, 403, 403, 200) },
-  retryDelivery: {
-    target: async () => ({ id: await createFailedDelivery(student) }),
-    statuses: loggedIn(403, 403, 403, 403, 202),
-  },
-};
+      return { id, ifMatch: '"1"', body: { status: 'REJECTED', reason: 'Copied.' } };
     },
     statuses: loggedIn(403, 403, 403, 403, 200),
   },
@@ -175,6 +169,12 @@ const matrix: Record<keyof typeof contract, Row> = {
     statuses: loggedIn(403, 403, 403, 403, 202),
   },
   listAudit: { statuses: loggedIn(403, 403, 403, 403, 200) },
+  readNotifications: { statuses: loggedIn(200, 200, 200, 200, 200) },
+  listDeliveries: { statuses: loggedIn(403, 403, 403, 403, 200) },
+  retryDelivery: {
+    target: async () => ({ id: await createFailedDelivery(student) }),
+    statuses: loggedIn(403, 403, 403, 403, 202),
+  },
 };
 
 const scoringJobOf = async (id: string) => (await api.orm.em.fork().findOneOrFail(Submission, id)).checkRunId;
