@@ -1,7 +1,8 @@
 /**
  * First program of a sandbox: takes files and runs from its standard input, answers on its standard output. Frames in both directions
  * are `[length u32 BE][JSON]`. In: `{type: 'file', path, content (base64)}`, before a run or between two,
- * `{type: 'run', argv, uid, limits, reportBytes}`. Out: `ready`, `started`, `result` (bytes as base64), `error` (the agent's own trouble: the sandbox is then of no more use).
+ * `{type: 'run', argv, uid, limits, reportBytes, stdin? (base64)}`. Out: `ready`, `started`, `result` (bytes as base64), `error` (the
+ * agent's own trouble: the sandbox is then of no more use).
  *
  * It runs as the sandbox's root with only SETUID, SETGID and KILL; every run has a user of its own, so student code can neither signal
  * nor read it, nor open its descriptors. Where only one user is mapped (bubblewrap started by an ordinary user) agent and student
@@ -147,7 +148,7 @@ function limitedCommand(argv, limits) {
   return ['-n', '1000', '--', 'prlimit', ...flags, '--', ...argv];
 }
 
-async function run({ argv, uid, limits, reportBytes }) {
+async function run({ argv, uid, limits, reportBytes, stdin }) {
   const meter = startMeter();
   const startedAt = performance.now();
   const child = spawn('choom', limitedCommand(argv, limits), {
@@ -155,8 +156,10 @@ async function run({ argv, uid, limits, reportBytes }) {
     cwd: workFolder,
     env: environment,
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe'],
   });
+  // A run that ends, or closes its input, before it has read all of it is no trouble.
+  child.stdin?.on('error', () => {}).end(Buffer.from(stdin, 'base64'));
   // `close` comes when no process holds the pipes any more; all that could are killed when the run's first process ends.
   const closed = new Promise((resolve) => child.once('close', resolve));
   const exited = new Promise((resolve, reject) => {

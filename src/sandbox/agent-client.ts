@@ -170,9 +170,10 @@ function sendFiles(input: NodeJS.WritableStream, files: readonly SandboxFile[]):
 
 /** The run's own files are sent now and not before: what the agent does not have, no earlier run can steal. */
 async function makeRun(input: NodeJS.WritableStream, answers: Answers, run: RunRequest, options: RunOptions): Promise<RunResult> {
-  const { argv, limits } = run;
+  const { argv, limits, stdin } = run;
   sendFiles(input, run.files ?? []);
-  input.write(encodeFrame({ type: 'run', argv, uid: takeUid(), limits, reportBytes: maxReportBytes }));
+  const sentInput = stdin === undefined ? {} : { stdin: stdin.toString('base64') };
+  input.write(encodeFrame({ type: 'run', argv, uid: takeUid(), limits, reportBytes: maxReportBytes, ...sentInput }));
   await answers.next('started', startTimeoutMs);
   options.onRunStart?.(run.name);
   const { type: _, report, ...result } = await answers.next('result', limits.wallTimeMs + resultSlackMs);

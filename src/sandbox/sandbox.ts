@@ -21,6 +21,8 @@ export interface RunRequest {
    * Default: none.
    */
   readonly files?: readonly SandboxFile[];
+  /** What the run reads from its standard input, which then ends. Default: nothing. */
+  readonly stdin?: Buffer;
 }
 
 /** One judging: its files go into one fresh sandbox, its runs are made there one after the other, then the sandbox is destroyed. */

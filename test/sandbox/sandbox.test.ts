@@ -113,6 +113,39 @@ describe.each(real)('$kind', ({ kind, sandbox: opened, reason }) => {
       ]);
     });
 
+    test.each([
+      ['javascript', node("process.stdin.on('data', (data) => process.stdout.write(data.toString().toUpperCase()))")],
+      ['python', python('import sys; print(sys.stdin.read().upper(), end="")')],
+    ])('%s reads its own input to the end, and the next run nothing of it', async (_language, argv) => {
+      const runs = [
+        { name: 'with input', argv, limits, stdin: Buffer.from('zwölf\nlast') },
+        { name: 'with an empty one', argv, limits, stdin: Buffer.alloc(0) },
+        { name: 'without', argv, limits },
+      ];
+      const results = await sandbox.run(jobOf({}, runs), options());
+      expect(results.map(({ status, exitCode, stdout }) => [status, exitCode, stdout.toString()])).toEqual([
+        ['exited', 0, 'ZWÖLF\nLAST'],
+        ['exited', 0, ''],
+        ['exited', 0, ''],
+      ]);
+    });
+
+    test('input that is not read is no trouble', async () => {
+      // Far more than a pipe holds.
+      const stdin = Buffer.alloc(4 * 1024 * 1024, 'x');
+      const runs = [
+        { name: 'ends', argv: ['true'], limits, stdin },
+        { name: 'closes it', argv: ['sh', '-c', 'exec 0<&-; sleep 0.2; echo done'], limits, stdin },
+        { name: 'reads a part', argv: ['head', '-c', '3'], limits, stdin },
+      ];
+      const results = await sandbox.run(jobOf({}, runs), options());
+      expect(results.map(({ status, exitCode, stdout }) => [status, exitCode, stdout.toString()])).toEqual([
+        ['exited', 0, ''],
+        ['exited', 0, 'done\n'],
+        ['exited', 0, 'xxx'],
+      ]);
+    });
+
     test('planted errors are found by both linters, whatever the student tells them to ignore', async () => {
       const files = {
         'lint.json': '{"rules":{"no-debugger":"error","no-empty":"warn"},"categories":{"correctness":"off"}}',
