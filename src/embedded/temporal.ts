@@ -86,6 +86,8 @@ function commandLine({ namespace, folder }: TemporalOptions, port: number, uiPor
   return [
     ...['server', 'start-dev', '--namespace', namespace, '--db-filename', join(folder, 'temporal.db')],
     ...['--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort)],
+    // Server 1.29 heeds a task's priority only so: submissions are judged before code that is tried.
+    ...['--dynamic-config-value', 'matching.useNewMatcher=true'],
     ...['--log-level', 'error', '--color', 'never'],
   ];
 }

@@ -1,6 +1,7 @@
 import { checkRunVerdict, type LintFinding, type ReportedTest, type TestRun, type Verdict } from '../domain/check-runs.ts';
 import type { FileRole, ProjectRevision } from '../domain/exercises.ts';
 import { foldersAbove } from '../domain/file-paths.ts';
+import { trialLimits } from '../domain/trial-runs.ts';
 import { parseJunitReport } from './junit-report.ts';
 import { languages } from './languages.ts';
 import { parseLintReport } from './lint-report.ts';
@@ -25,11 +26,15 @@ function ownFiles(revision: ProjectRevision, roles: readonly FileRole[]): Sandbo
  */
 export function projectFiles(revision: ProjectRevision, submitted: readonly SandboxFile[]): SandboxFile[] {
   const own = ownFiles(revision, ['visible-test', 'configuration']);
-  const ownPaths = new Set([...own, ...ownFiles(revision, ['hidden-test'])].map((file) => file.path));
-  const foldersOfOwn = new Set([...ownPaths].flatMap(foldersAbove));
-  const isInTheWay = (path: string) =>
-    ownFolders.test(path) || foldersOfOwn.has(path) || [path, ...foldersAbove(path)].some((part) => ownPaths.has(part));
-  return [...submitted.filter((file) => !isInTheWay(file.path)), ...own];
+  const isInTheWay = standsInTheWayOf([...own, ...ownFiles(revision, ['hidden-test'])]);
+  return [...submitted.filter(({ path }) => !ownFolders.test(path) && !isInTheWay(path)), ...own];
+}
+
+/** Whether a path is one of these files', or a folder where they have a file, or the other way round. */
+function standsInTheWayOf(files: readonly SandboxFile[]): (path: string) => boolean {
+  const paths = new Set(files.map((file) => file.path));
+  const folders = new Set([...paths].flatMap(foldersAbove));
+  return (path) => folders.has(path) || [path, ...foldersAbove(path)].some((part) => paths.has(part));
 }
 
 /**
@@ -53,6 +58,37 @@ export function projectRuns(revision: ProjectRevision): RunRequest[] {
     },
   ];
 }
+
+/**
+ * What it takes to try code without submitting it: the visible tests, or with `stdin` the program `entry` alone. Hidden tests are no part
+ * of it. Shorter than a judging: many wait for the same judges.
+ *
+ * @param tried lies on top of the starter.
+ */
+export function trialJob(
+  revision: ProjectRevision,
+  tried: readonly SandboxFile[],
+  program: { readonly entry: string; readonly stdin: string } | null,
+): { readonly files: SandboxFile[]; readonly runs: readonly RunRequest[] } {
+  const { checks, language } = revision;
+  const isInTheWay = standsInTheWayOf(tried);
+  const starter = ownFiles(revision, ['starter']).filter(({ path }) => !isInTheWay(path));
+  const limits = {
+    ...checks.limits,
+    wallTimeMs: Math.min(checks.limits.wallTimeMs, trialLimits.wallTimeMs),
+    cpuTimeMs: Math.min(checks.limits.cpuTimeMs, trialLimits.wallTimeMs),
+    outputBytes: Math.min(checks.limits.outputBytes, trialLimits.outputBytes),
+  };
+  const { program: argvOf, test } = languages[language];
+  const run =
+    program === null
+      ? { name: testRunName('visible'), argv: test(checks.tests.visible.files), limits }
+      : { name: 'program', argv: argvOf(program.entry), limits, stdin: Buffer.from(program.stdin) };
+  return { files: projectFiles(revision, [...starter, ...tried]), runs: [run] };
+}
+
+/** What a trial's run says of its tests; null where it is not a run of tests, or told nothing that can be read. */
+export const readTrialTests = (run: RunResult) => readTests(run.report);
 
 const testRunName = (suite: Suite) => `${suite}-tests`;
 

@@ -103,7 +103,7 @@ function gitPathOf(files: readonly DraftFile[]): { path: string; problem: string
 }
 
 /** Where `source_code` goes: the one file that the exercise's solution is written in; null where that is not one. */
-async function selectSourcePath(em: Em, revisionId: string): Promise<string | null> {
+export async function selectSourcePath(em: Em, revisionId: string): Promise<string | null> {
   const files = await em.find(RevisionFile, { revision: revisionId, role: 'solution' }, { fields: ['path'], limit: 2 });
   return files.length === 1 ? (files[0]?.path ?? null) : null;
 }

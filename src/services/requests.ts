@@ -19,7 +19,7 @@ export interface StoredRequest {
 }
 
 /** The same actor, kind and key give the same request id, hence the same update id: asking again cannot have a second effect. */
-export function requestIdOf(actor: Actor, kind: RequestKind, key: string | null): string {
+export function requestIdOf(actor: Actor, kind: RequestKind | 'trial', key: string | null): string {
   if (key === null) return newId();
   const digest = createHash('sha256').update(`${actor.id}:${kind}:${key}`).digest();
   return uuidV7(digest.readUIntBE(0, 6), digest.subarray(6));

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createJudgingActivities, judgingTimeoutMs } from '../activities/judging.ts';
+import { createTrialJudgeActivities } from '../activities/trial-runs.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
 import { removeStaleFetches } from '../git/read-commit.ts';
@@ -60,15 +61,18 @@ await runWorker(
   {
     taskQueue: taskQueues.judging,
     maxConcurrentActivityTaskExecutions: config.JUDGE_CONCURRENCY,
-    activities: createJudgingActivities({
-      orm,
-      sandbox,
-      blobs: createBlobStore(join(config.ATELIER_DATA, 'blobs')),
-      gitOrigin: config.ATELIER_GIT_ORIGIN,
-      secret: config.JWT_SECRET,
-      scratchFolder,
-      announceChecksStarted: (workflowId) => workflows.announceChecksStarted(workflowId),
-    }),
+    activities: {
+      ...createJudgingActivities({
+        orm,
+        sandbox,
+        blobs: createBlobStore(join(config.ATELIER_DATA, 'blobs')),
+        gitOrigin: config.ATELIER_GIT_ORIGIN,
+        secret: config.JWT_SECRET,
+        scratchFolder,
+        announceChecksStarted: (workflowId) => workflows.announceChecksStarted(workflowId),
+      }),
+      ...createTrialJudgeActivities({ orm, sandbox }),
+    },
   },
   async () => {
     stopReaping();

@@ -2,11 +2,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createOverrideActivities } from '../activities/overrides.ts';
 import { createSubmissionActivities } from '../activities/submissions.ts';
+import { createTrialRunActivities } from '../activities/trial-runs.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
 import { removeStaleFetches } from '../git/read-commit.ts';
 import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
+import { removeOldTrialRuns } from '../services/trial-runs.ts';
 import { createTemporalClient } from '../temporal/client.ts';
 import { createDeliveryStarter } from '../temporal/deliveries.ts';
 import { prepareNamespace } from '../temporal/namespace.ts';
@@ -28,6 +30,9 @@ const reconcileIntervalMs = 60_000;
 
 /** Longer than any fetch takes. */
 const staleFetchMs = 10 * 60_000;
+
+/** Trial runs are kept for an hour, and some minutes more. */
+const trialRemovalIntervalMs = 5 * 60_000;
 
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
@@ -59,6 +64,12 @@ const stopCleaning = repeatUntilStopped(
   },
   { intervalMs: staleFetchMs, onError: (error) => logger.error({ err: error }, 'could not remove what dead workers left') },
 );
+const stopRemovingTrialRuns = repeatUntilStopped(
+  async () => {
+    await removeOldTrialRuns(orm.em.fork());
+  },
+  { intervalMs: trialRemovalIntervalMs, onError: (error) => logger.warn({ err: error }, 'could not remove old trial runs') },
+);
 const repositories = openRepositories(join(config.ATELIER_DATA, 'repositories'));
 await runWorker(
   config,
@@ -69,11 +80,13 @@ await runWorker(
     activities: {
       ...createSubmissionActivities({ orm, repositories, repoHosts: config.REPO_HOSTS, scratchFolder }),
       ...createOverrideActivities({ orm, workflows }),
+      ...createTrialRunActivities({ orm }),
     },
   },
   async () => {
     stopReconciling();
     stopCleaning();
+    stopRemovingTrialRuns();
     stopRelay.abort();
     await relay;
     await client.connection.close();

@@ -21,6 +21,8 @@ export const taskQueues = {
 export const deliveryWorkflowId = (deliveryId: string, runNo: number) =>
   runNo === 1 ? `delivery-${deliveryId}` : `delivery-${deliveryId}-${runNo}`;
 
+export const trialWorkflowId = (runId: string) => `run-${runId}`;
+
 export const overrideWorkflowId = (overrideId: string) => `override-${overrideId}`;
 
 /** Opaque values only: search attributes are stored in clear. */
@@ -106,4 +108,10 @@ export const deliveryRetry = {
 
 export interface OverrideInput {
   readonly overrideId: string;
+}
+
+export interface TrialInput {
+  readonly runId: string;
+  /** How long it waits for a free judge, in milliseconds. */
+  readonly queueMs: number;
 }

@@ -6,14 +6,22 @@ import { searchAttributes } from '../../src/workflows/contract.ts';
 /**
  * A Temporal server of its own for one test file, in memory (it starts in half a second): task queues are the product's own names, so
  * files that shared a server would take each other's work.
+ *
+ * @param dynamicConfig `name=value` pairs that the file needs beyond the product's own.
  */
-export async function startTemporal(logger = new DefaultLogger('ERROR')): Promise<TestWorkflowEnvironment> {
+export async function startTemporal(
+  logger = new DefaultLogger('ERROR'),
+  dynamicConfig: readonly string[] = [],
+): Promise<TestWorkflowEnvironment> {
   Runtime.install({ shutdownSignals: [], logger });
   return TestWorkflowEnvironment.createLocal({
     server: {
       executable: { type: 'existing-path', path: process.env['TEST_TEMPORAL_CLI'] ?? 'temporal' },
       // By default timers are rounded up to about a second.
-      extraArgs: ['--dynamic-config-value', 'history.timerProcessorMaxTimeShift="1ms"'],
+      extraArgs: ['history.timerProcessorMaxTimeShift="1ms"', ...dynamicConfig].flatMap((value) => [
+        '--dynamic-config-value',
+        value,
+      ]),
       searchAttributes: Object.values(searchAttributes),
     },
   });

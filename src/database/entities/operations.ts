@@ -100,6 +100,8 @@ const StreamTicketSchema = defineEntity({
   properties: {
     ...identified,
     userId: p.uuid(),
+    /** The session that made it: what the ticket opens ends with it. */
+    sessionId: p.uuid(),
     submissionId: p.uuid(),
     /** SHA-256 in hex; the ticket has 256 random bits, so a slow hash would add nothing. */
     tokenHash: p.string().length(64).unique(),

@@ -8,7 +8,16 @@ const TrialRunSchema = defineEntity({
   name: 'TrialRun',
   schema: 'submissions',
   tableName: 'trial_runs',
-  indexes: [{ properties: ['user', 'createdAt'] }],
+  indexes: [{ properties: ['user', 'createdAt'] }, { properties: ['createdAt'] }],
+  triggers: [
+    {
+      // Who follows it live hears of a change when it is committed.
+      name: 'trial_run_tell',
+      timing: 'after',
+      events: ['update'],
+      body: "perform pg_notify('trial_run_events', new.id::text); return new;",
+    },
+  ],
   properties: {
     ...identified,
     user: () => p.manyToOne(User).ref(),
@@ -17,6 +26,8 @@ const TrialRunSchema = defineEntity({
     status: p.enum([...trialStatuses]),
     /** What is known so far; grows while it runs. */
     results: p.json<readonly TrialResult[]>().$type<readonly TrialResult[]>(),
+    /** Why it could not be run, for its student; null unless ERROR. */
+    problem: p.text().strictNullable(),
     finishedAt: instant().strictNullable(),
   },
 });

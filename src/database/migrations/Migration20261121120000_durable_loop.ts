@@ -5,16 +5,23 @@ export class Migration20261121120000_durable_loop extends Migration {
 
   override up(): void | Promise<void> {
     this.addSql(
-      `create table "operations"."stream_tickets" ("id" uuid not null, "created_at" timestamptz(3) not null, "user_id" uuid not null, "submission_id" uuid not null, "token_hash" varchar(64) not null, "expires_at" timestamptz(3) not null, "used_at" timestamptz(3) null, primary key ("id"));`,
+      `create table "operations"."stream_tickets" ("id" uuid not null, "created_at" timestamptz(3) not null, "user_id" uuid not null, "session_id" uuid not null, "submission_id" uuid not null, "token_hash" varchar(64) not null, "expires_at" timestamptz(3) not null, "used_at" timestamptz(3) null, primary key ("id"));`,
     );
     this.addSql(
       `alter table "operations"."stream_tickets" add constraint "stream_tickets_token_hash_unique" unique ("token_hash");`,
     );
 
     this.addSql(
-      `create table "submissions"."trial_runs" ("id" uuid not null, "created_at" timestamptz(3) not null, "user_id" uuid not null, "revision_id" uuid not null, "request" jsonb not null, "status" text not null, "results" jsonb not null, "finished_at" timestamptz(3) null, primary key ("id"));`,
+      `create table "submissions"."trial_runs" ("id" uuid not null, "created_at" timestamptz(3) not null, "user_id" uuid not null, "revision_id" uuid not null, "request" jsonb not null, "status" text not null, "results" jsonb not null, "problem" text null, "finished_at" timestamptz(3) null, primary key ("id"));`,
     );
     this.addSql(`create index "trial_runs_user_id_created_at_index" on "submissions"."trial_runs" ("user_id", "created_at");`);
+    this.addSql(`create index "trial_runs_created_at_index" on "submissions"."trial_runs" ("created_at");`);
+    this.addSql(
+      `create or replace function "submissions"."trial_runs_trial_run_tell_fn"() returns trigger as \$\$ begin perform pg_notify('trial_run_events', new.id::text); return new; end; \$\$ language plpgsql;`,
+    );
+    this.addSql(
+      `create trigger "trial_run_tell" AFTER UPDATE on "submissions"."trial_runs" for each ROW execute function "submissions"."trial_runs_trial_run_tell_fn"();`,
+    );
 
     this.addSql(
       `create table "reviews"."requests" ("id" uuid not null, "created_at" timestamptz(3) not null, "kind" text not null, "submission_id" uuid not null, "actor_id" uuid not null, "body" jsonb not null, primary key ("id"));`,
