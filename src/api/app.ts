@@ -13,12 +13,14 @@ import { mount } from './mount.ts';
 import { openApiDocument } from './openapi.ts';
 import { docsPage, homePage } from './pages.ts';
 import { adminHandlers } from './routes/admin.ts';
+import { eventsHandlers } from './routes/events.ts';
 import { exercisesHandlers } from './routes/exercises.ts';
 import { gitRouter } from './routes/git.ts';
 import { healthRouter } from './routes/health.ts';
 import { metricsRouter } from './routes/metrics.ts';
 import { notificationsHandlers } from './routes/notifications.ts';
 import { reviewsHandlers } from './routes/reviews.ts';
+import { runsHandlers } from './routes/runs.ts';
 import { scoringHandlers } from './routes/scoring.ts';
 import { submissionsHandlers } from './routes/submissions.ts';
 import { tasksHandlers } from './routes/tasks.ts';
@@ -61,6 +63,8 @@ export function createApp(dependencies: Dependencies): Express {
         ...exercisesHandlers,
         ...tasksHandlers(dependencies),
         ...submissionsHandlers(dependencies),
+        ...eventsHandlers(dependencies),
+        ...runsHandlers(dependencies),
         ...reviewsHandlers(dependencies),
         ...notificationsHandlers(dependencies),
         ...scoringHandlers,

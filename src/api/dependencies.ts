@@ -4,8 +4,10 @@ import type { Repositories } from '../git/repositories.ts';
 import type { Logger } from '../logger.ts';
 import type { OverrideWorkflows } from '../temporal/overrides.ts';
 import type { SubmissionWorkflows } from '../temporal/submissions.ts';
+import type { TrialWorkflows } from '../temporal/trial-runs.ts';
 import type { AccessTokens } from './access-token.ts';
 import type { Drain } from './drain.ts';
+import type { LiveStreams } from './live-streams.ts';
 
 /** All that the routes work with; tests give fakes of what they are not about. */
 export interface Dependencies {
@@ -17,6 +19,8 @@ export interface Dependencies {
   readonly repositories: Repositories;
   readonly workflows: SubmissionWorkflows;
   readonly overrides: OverrideWorkflows;
+  readonly trials: TrialWorkflows;
+  readonly streams: LiveStreams;
   readonly tokens: AccessTokens;
   readonly logger: Logger;
   /** Where a stopping api says so, and where what streams without end learns of it. */

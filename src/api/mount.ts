@@ -6,7 +6,10 @@ import type { Actor } from '../domain/users.ts';
 import type { KeyedRequest } from '../services/idempotency.ts';
 import type { AccessTokens } from './access-token.ts';
 import type { Contract, Endpoint, ParsedRequest } from './contract/core.ts';
-import { authenticate } from './middleware/authenticate.ts';
+import { ById } from './contract/core.ts';
+import { After } from './contract/events.ts';
+import type { LiveStreams, StreamSource } from './live-streams.ts';
+import { authenticate, authenticateByTicket, type Caller } from './middleware/authenticate.ts';
 import { jsonBody } from './middleware/json-body.ts';
 import { HttpProblem } from './middleware/problems.ts';
 
@@ -36,16 +39,16 @@ export interface Answer<E extends Endpoint> {
 }
 
 export type Handlers<C extends Contract> = {
-  readonly [K in keyof C]: (input: HandlerInput<C[K]>) => Promise<Answer<C[K]>>;
+  readonly [K in keyof C]: (input: HandlerInput<C[K]>) => Promise<C[K]['isStream'] extends true ? StreamSource : Answer<C[K]>>;
 };
 
-type AnyHandler = (input: object) => Promise<Answer<Endpoint>>;
+type AnyHandler = (input: object) => Promise<Answer<Endpoint> | StreamSource>;
 
 /** A router that parses, authenticates and authorises each request by the contract before its handler sees it. */
 export function mount<C extends Contract>(
   contract: C,
   handlers: Handlers<C>,
-  dependencies: { orm: Orm; tokens: AccessTokens },
+  dependencies: { orm: Orm; tokens: AccessTokens; streams: LiveStreams },
 ): Router {
   const router = Router({ caseSensitive: true });
   const methodsByPath = new Map<string, string[]>();
@@ -54,8 +57,7 @@ export function mount<C extends Contract>(
     const handler = handlers[name] as unknown as AnyHandler;
     methodsByPath.set(path, [...(methodsByPath.get(path) ?? []), endpoint.method.toUpperCase()]);
     router[endpoint.method](path, jsonBody(endpoint.maxBodyBytes), async (request, response) => {
-      const caller =
-        endpoint.access === 'public' ? undefined : await authenticate(request, dependencies.orm, dependencies.tokens);
+      const caller = endpoint.access === 'public' ? undefined : await callerOf(endpoint, request, dependencies);
       if (caller !== undefined && Array.isArray(endpoint.access) && !endpoint.access.includes(caller.actor.role)) {
         throw new DomainError('forbidden', 'Your role does not allow this.');
       }
@@ -67,7 +69,12 @@ export function mount<C extends Contract>(
         body: parsed.body,
       };
       const ifMatch = endpoint.needsIfMatch === true ? ifMatchOf(request) : undefined;
+      const after = endpoint.isStream === true ? lastEventOf(request) : 0;
       const answer = await handler({ ...parsed, ...caller, em: dependencies.orm.em.fork(), keyed, ifMatch });
+      if ('look' in answer) {
+        if (caller !== undefined) await dependencies.streams.serve(response, { caller, source: answer, after });
+        return;
+      }
       response.status(answer.isAccepted === true ? 202 : endpoint.status).set('Cache-Control', 'no-store');
       if (answer.etag !== undefined) response.set('ETag', `"${answer.etag}"`);
       if (answer.isReplay === true) response.set('Idempotency-Replayed', 'true');
@@ -84,6 +91,23 @@ export function mount<C extends Contract>(
     });
   }
   return router;
+}
+
+/** By the access token, or by the ticket of an endpoint that takes one. */
+async function callerOf(
+  endpoint: Endpoint,
+  request: Request,
+  { orm, tokens }: { orm: Orm; tokens: AccessTokens },
+): Promise<Caller> {
+  const { ticket } = request.query;
+  const params = ById.safeParse(request.params);
+  if (endpoint.takesTicket !== true || typeof ticket !== 'string' || !params.success) return authenticate(request, orm, tokens);
+  return authenticateByTicket(request, orm, { ticket, submissionId: params.data.id });
+}
+
+/** The last event that the reader of a stream has: a browser that comes back names it in the header, whatever its address says. */
+function lastEventOf(request: Request): number {
+  return parse(After, request.get('Last-Event-ID') ?? request.query['after'] ?? '0', 'Last-Event-ID');
 }
 
 const expressPath = (path: string) => path.replaceAll(/\{(\w+)\}/g, ':$1');

@@ -40,6 +40,7 @@ function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject 
     }),
     parameters: [
       ...(endpoint.isKeyed ? [header('Idempotency-Key', 'The same key has one effect, however often it is sent.', false)] : []),
+      ...(endpoint.isStream ? [header('Last-Event-ID', 'The number of the last event that you have.', false)] : []),
       ...(endpoint.needsIfMatch ? [header('If-Match', 'The ETag of what you looked at.', true)] : []),
     ],
     ...(endpoint.body && {
@@ -52,7 +53,11 @@ function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject 
       [endpoint.status]:
         endpoint.status === 204
           ? { description: 'done' }
-          : { description: 'ok', content: { 'application/json': { schema: endpoint.response } } },
+          : {
+              description: 'ok',
+              content: { [endpoint.isStream ? 'text/event-stream' : 'application/json']: { schema: endpoint.response } },
+            },
+      ...(endpoint.isStream && { 204: { description: 'nothing will follow any more: do not come back' } }),
       ...(endpoint.mayBeAccepted && {
         202: { description: 'stored, and done later', content: { 'application/json': { schema: endpoint.response } } },
       }),

@@ -2,15 +2,18 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { readConfig } from '../config.ts';
+import { listen } from '../database/listen.ts';
 import { openOrm } from '../database/orm.ts';
 import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
 import { createTemporalClient } from '../temporal/client.ts';
 import { createOverrideWorkflows } from '../temporal/overrides.ts';
 import { createSubmissionWorkflows } from '../temporal/submissions.ts';
+import { createTrialWorkflows } from '../temporal/trial-runs.ts';
 import { createAccessTokens } from './access-token.ts';
 import { createApp } from './app.ts';
 import { Drain } from './drain.ts';
+import { LiveStreams } from './live-streams.ts';
 
 /** The api process. */
 
@@ -25,6 +28,14 @@ const logger = createLogger('api', config.LOG_LEVEL);
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
 const drain = new Drain();
+const streams = new LiveStreams({ orm, logger });
+const listening = listen(config.ATELIER_DATABASE_URL, {
+  channels: ['submission_events', 'trial_run_events'],
+  onNotification: (id) => streams.wake(id),
+  onConnected: () => streams.wakeAll(),
+  onError: (error) => logger.warn({ err: error }, 'live streams do not hear from PostgreSQL; they look by themselves meanwhile'),
+});
+drain.onDrain(() => streams.closeAll());
 const app = createApp({
   config,
   drain,
@@ -33,6 +44,8 @@ const app = createApp({
   repositories: openRepositories(join(config.ATELIER_DATA, 'repositories')),
   workflows: createSubmissionWorkflows(client),
   overrides: createOverrideWorkflows(client),
+  trials: createTrialWorkflows(client),
+  streams,
   tokens: createAccessTokens(config.JWT_SECRET, config.ACCESS_TOKEN_TTL_MS),
 });
 // Slow senders do not hold a socket for ever; a push over a thin line may take its minutes.
@@ -50,6 +63,7 @@ setTimeout(() => {
 }, stopDeadlineMs).unref();
 logger.info('draining');
 await drain.stop(server, config.DRAIN_MS);
+await listening.close();
 await orm.close();
 // Temporal's client ends with the process: closed while a question of /health is repeated by a timer, it throws in that timer.
 process.exit();

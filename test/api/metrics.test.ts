@@ -150,7 +150,7 @@ describe('figures', () => {
 });
 
 function dependenciesOf(config: Partial<Dependencies['config']>, parts: Partial<Dependencies> = {}): Dependencies {
-  const { orm, repositories, workflows, overrides, tokens } = api;
+  const { orm, repositories, workflows, overrides, trials, streams, tokens } = api;
   return {
     config: {
       ATELIER_ORIGIN: 'http://127.0.0.1',
@@ -164,6 +164,8 @@ function dependenciesOf(config: Partial<Dependencies['config']>, parts: Partial<
     repositories,
     workflows,
     overrides,
+    trials,
+    streams,
     tokens,
     logger: pino({ level: 'silent' }),
     drain: new Drain(),

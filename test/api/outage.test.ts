@@ -93,6 +93,8 @@ beforeAll(async () => {
     repositories: api.repositories,
     workflows: api.workflows,
     overrides: api.overrides,
+    trials: api.trials,
+    streams: api.streams,
     tokens: api.tokens,
     logger: pino({ level: 'silent' }),
   }));

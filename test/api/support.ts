@@ -13,8 +13,10 @@ import { createApp } from '../../src/api/app.ts';
 import { Problem } from '../../src/api/contract/core.ts';
 import type { Dependencies } from '../../src/api/dependencies.ts';
 import { Drain } from '../../src/api/drain.ts';
+import { LiveStreams, type StreamLimits } from '../../src/api/live-streams.ts';
 import { newId } from '../../src/database/columns.ts';
 import { Session } from '../../src/database/entities/sessions.ts';
+import { listen as listenToDatabase } from '../../src/database/listen.ts';
 import type { Orm } from '../../src/database/orm.ts';
 import type { ReviewOutcome } from '../../src/domain/reviews.ts';
 import type { Role } from '../../src/domain/users.ts';
@@ -26,7 +28,7 @@ import { commitDecision } from '../../src/services/reviews.ts';
 import { enterStage, openReview, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { createStudentWithTask, createSubmission, createUser, publishDemoCourse } from '../support/factories.ts';
-import { FakeOverrideWorkflows, FakeSubmissionWorkflows } from '../support/fakes.ts';
+import { FakeOverrideWorkflows, FakeSubmissionWorkflows, FakeTrialWorkflows } from '../support/fakes.ts';
 
 export const secret = 'a secret for the tests of the api, long enough';
 const tokenTtlMs = 3_600_000;
@@ -41,22 +43,42 @@ export interface TestApi {
   readonly repositories: Repositories;
   readonly workflows: FakeSubmissionWorkflows;
   readonly overrides: FakeOverrideWorkflows;
+  readonly trials: FakeTrialWorkflows;
+  readonly streams: LiveStreams;
   readonly tokens: AccessTokens;
   close(): Promise<void>;
 }
 
 /** An api of its own for one test file, with the demo course; `parts` replaces what the file is about. */
-export async function startApi(parts: Partial<Pick<Dependencies, 'logger'>> = {}): Promise<TestApi> {
-  const database = await createTestDatabase();
+export async function startApi(
+  parts: Partial<Pick<Dependencies, 'logger'>> & {
+    streamLimits?: Partial<StreamLimits>;
+    /** Serves this one's database, as a second process of the same academy. */
+    beside?: TestApi;
+  } = {},
+): Promise<TestApi> {
+  const { beside } = parts;
+  const database =
+    beside === undefined
+      ? await createTestDatabase()
+      : { orm: beside.orm, url: beside.databaseUrl, close: async () => undefined };
   const folder = await mkdtemp(join(tmpdir(), 'atelier-api-'));
   const { orm } = database;
-  await publishDemoCourse(orm);
+  if (beside === undefined) await publishDemoCourse(orm);
   const repositories = openRepositories(join(folder, 'repositories'));
   const workflows = new FakeSubmissionWorkflows();
   const overrides = new FakeOverrideWorkflows();
   overrides.apply = (overrideId) => commitOverride(orm.em.fork(), overrideId);
   const tokens = createAccessTokens(secret, tokenTtlMs);
   const logger = parts.logger ?? pino({ level: 'silent' });
+  const trials = new FakeTrialWorkflows();
+  const streams = new LiveStreams({ orm, logger }, parts.streamLimits);
+  const notifications = listenToDatabase(database.url, {
+    channels: ['submission_events', 'trial_run_events'],
+    onNotification: (id) => streams.wake(id),
+    onConnected: () => streams.wakeAll(),
+    onError: () => undefined,
+  });
   const listening = await listen((ownOrigin) => ({
     config: {
       ATELIER_ORIGIN: ownOrigin,
@@ -70,6 +92,8 @@ export async function startApi(parts: Partial<Pick<Dependencies, 'logger'>> = {}
     repositories,
     workflows,
     overrides,
+    trials,
+    streams,
     tokens,
     logger,
   }));
@@ -81,9 +105,12 @@ export async function startApi(parts: Partial<Pick<Dependencies, 'logger'>> = {}
     repositories,
     workflows,
     overrides,
+    trials,
+    streams,
     tokens,
     async close() {
       await listening.close();
+      await notifications.close();
       await database.close();
       await rm(folder, { recursive: true, force: true });
     },

@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { createNotificationActivities } from '../../src/activities/notifications.ts';
 import { createSubmissionActivities } from '../../src/activities/submissions.ts';
 import { createAccessTokens } from '../../src/api/access-token.ts';
+import { LiveStreams } from '../../src/api/live-streams.ts';
 import { Drain } from '../../src/api/drain.ts';
 import { Delivery } from '../../src/database/entities/notifications.ts';
 import { openRepositories } from '../../src/git/repositories.ts';
@@ -15,6 +16,7 @@ import { createLocalMailbox } from '../../src/mail/mailer.ts';
 import { createTemporalClient, type TemporalClient } from '../../src/temporal/client.ts';
 import { createDeliveryStarter } from '../../src/temporal/deliveries.ts';
 import { prepareNamespace } from '../../src/temporal/namespace.ts';
+import { createTrialWorkflows } from '../../src/temporal/trial-runs.ts';
 import { createOverrideWorkflows } from '../../src/temporal/overrides.ts';
 import { createSubmissionWorkflows } from '../../src/temporal/submissions.ts';
 import { currentTraceId, newTraceId, traceFields, withTrace } from '../../src/trace.ts';
@@ -115,6 +117,8 @@ beforeAll(async () => {
     repositories,
     workflows,
     overrides: createOverrideWorkflows(client),
+    trials: createTrialWorkflows(client),
+    streams: new LiveStreams({ orm, logger: apiLog.logger }),
     tokens,
     logger: apiLog.logger,
     drain: new Drain(),

@@ -1,6 +1,7 @@
 import type { ClaimRequest, DecisionRequest, ReleaseRequest } from '../../src/domain/reviews.ts';
 import type { SubmissionToStart } from '../../src/domain/submissions.ts';
 import type { OverrideWorkflows } from '../../src/temporal/overrides.ts';
+import type { TrialWorkflows } from '../../src/temporal/trial-runs.ts';
 import type { ClaimResult, DecideResult, SubmissionWorkflows, ToldResult } from '../../src/temporal/submissions.ts';
 
 /** Stands in for src/temporal/submissions.ts where a test is not about workflows: it remembers what it was asked. */
@@ -72,5 +73,16 @@ export class FakeOverrideWorkflows implements OverrideWorkflows {
   async ended(overrideId: string): Promise<boolean> {
     await this.apply(overrideId);
     return true;
+  }
+}
+
+/** Stands in for src/temporal/trial-runs.ts: it remembers what it was asked. */
+export class FakeTrialWorkflows implements TrialWorkflows {
+  readonly started: string[] = [];
+  failure: Error | null = null;
+
+  async start(runId: string): Promise<void> {
+    if (this.failure !== null) throw this.failure;
+    this.started.push(runId);
   }
 }

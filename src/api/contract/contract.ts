@@ -1,7 +1,9 @@
 import { adminContract } from './admin.ts';
+import { eventsContract } from './events.ts';
 import { exercisesContract } from './exercises.ts';
 import { notificationsContract } from './notifications.ts';
 import { reviewsContract } from './reviews.ts';
+import { runsContract } from './runs.ts';
 import { scoringContract } from './scoring.ts';
 import { submissionsContract } from './submissions.ts';
 import { tasksContract } from './tasks.ts';
@@ -13,6 +15,8 @@ export const contract = {
   ...exercisesContract,
   ...tasksContract,
   ...submissionsContract,
+  ...eventsContract,
+  ...runsContract,
   ...reviewsContract,
   ...notificationsContract,
   ...scoringContract,

@@ -13,6 +13,10 @@ export interface Endpoint {
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodObject;
+  /** Answers with a stream of events, and takes the Last-Event-ID header. */
+  readonly isStream?: true;
+  /** Takes `?ticket=` in place of an access token. */
+  readonly takesTicket?: true;
   readonly status: 200 | 201 | 202 | 204;
   /** May also answer 202 with the same shape: stored, and done later. */
   readonly mayBeAccepted?: true;

@@ -44,6 +44,14 @@ const CheckRunView = z
   })
   .meta({ id: 'CheckRun' });
 
+/** What is written in the academy itself. */
+export const DraftContent = z.strictObject({
+  source_code: text(500_000, 0).optional(),
+  documentation: text(200_000, 0).optional(),
+});
+
+export const DraftFiles = z.array(z.strictObject({ path: text(400), content: text(500_000, 0) })).max(200);
+
 const DraftView = z.object({
   content: z.object({ source_code: z.string().nullable(), documentation: z.string().nullable() }),
   files: z.array(z.object({ path: z.string(), content: z.string() })),
@@ -96,14 +104,10 @@ export const submissionsContract = defineContract({
     params: ById,
     maxBodyBytes: 2_000_000,
     body: z.strictObject({
-      content: z
-        .strictObject({ source_code: text(500_000, 0).optional(), documentation: text(200_000, 0).optional() })
-        .optional(),
-      files: z
-        .array(z.strictObject({ path: text(400), content: text(500_000, 0) }))
-        .max(200)
-        .optional()
-        .meta({ description: 'All further files, in place of those before; they lie on top of the starter.' }),
+      content: DraftContent.optional(),
+      files: DraftFiles.optional().meta({
+        description: 'All further files, in place of those before; they lie on top of the starter.',
+      }),
     }),
     status: 200,
     response: SubmissionView,

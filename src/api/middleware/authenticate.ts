@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import type { Orm } from '../../database/orm.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { Actor } from '../../domain/users.ts';
+import { useStreamTicket } from '../../services/events.ts';
 import { selectOptionalActor } from '../../services/sessions.ts';
 import type { AccessTokens } from '../access-token.ts';
 
@@ -24,5 +25,24 @@ export async function authenticate(request: Request, orm: Orm, tokens: AccessTok
   const actor = session === null ? null : await selectOptionalActor(orm.em.fork(), session);
   if (session === null || actor === null)
     throw new DomainError('unauthenticated', 'Log in, and send the access token as a bearer.');
+  return { actor, sessionId: session.sessionId };
+}
+
+/**
+ * The caller behind a ticket, which is used up; with session, account and role as the database has them now.
+ *
+ * @throws DomainError `unauthenticated`, also where the request says by a header as well who makes it.
+ */
+export async function authenticateByTicket(
+  request: Request,
+  orm: Orm,
+  { ticket, submissionId }: { ticket: string; submissionId: string },
+): Promise<Caller> {
+  if (request.headers.authorization !== undefined) {
+    throw new DomainError('unauthenticated', 'Send the access token or a ticket, not both.');
+  }
+  const session = await useStreamTicket(orm.em.fork(), { ticket, submissionId });
+  const actor = await selectOptionalActor(orm.em.fork(), session);
+  if (actor === null) throw new DomainError('unauthenticated', 'The session that this ticket was made in has ended.');
   return { actor, sessionId: session.sessionId };
 }
