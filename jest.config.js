@@ -21,9 +21,19 @@ const project = (displayName) => ({
 /** @type {import('jest').Config} */
 export default {
   cacheDirectory: '<rootDir>/node_modules/.cache/jest',
-  projects: ['domain', 'git', 'services', 'api', 'workflows', 'activities', 'mail', 'sandbox', 'content', 'scripts', 'end-to-end'].map(
-    project,
-  ),
+  projects: [
+    'domain',
+    'git',
+    'services',
+    'api',
+    'workflows',
+    'activities',
+    'mail',
+    'sandbox',
+    'content',
+    'scripts',
+    'end-to-end',
+  ].map(project),
   maxWorkers: 2,
   // Each test file leaks about 11 MB of heap in ES module mode (Node issue 63186).
   workerIdleMemoryLimit: '600MB',

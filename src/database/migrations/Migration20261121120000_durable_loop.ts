@@ -17,7 +17,7 @@ export class Migration20261121120000_durable_loop extends Migration {
     this.addSql(`create index "trial_runs_user_id_created_at_index" on "submissions"."trial_runs" ("user_id", "created_at");`);
     this.addSql(`create index "trial_runs_created_at_index" on "submissions"."trial_runs" ("created_at");`);
     this.addSql(
-      `create or replace function "submissions"."trial_runs_trial_run_tell_fn"() returns trigger as \$\$ begin perform pg_notify('trial_run_events', new.id::text); return new; end; \$\$ language plpgsql;`,
+      `create or replace function "submissions"."trial_runs_trial_run_tell_fn"() returns trigger as $$ begin perform pg_notify('trial_run_events', new.id::text); return new; end; $$ language plpgsql;`,
     );
     this.addSql(
       `create trigger "trial_run_tell" AFTER UPDATE on "submissions"."trial_runs" for each ROW execute function "submissions"."trial_runs_trial_run_tell_fn"();`,
