@@ -14,6 +14,7 @@ import { openRepositories, type Repositories } from '../../src/git/repositories.
 import { serveSmartHttp } from '../../src/git/smart-http.ts';
 import { type RunResult, type Sandbox, SandboxError, type SandboxJob } from '../../src/sandbox/sandbox.ts';
 import { selectStarterFiles } from '../../src/services/exercises.ts';
+import { concludeWithoutReview, setSourceCommit } from '../../src/services/submissions.ts';
 import { createBlobStore } from '../../src/storage/blobs.ts';
 import { createActivityEnvironment } from '../support/temporal.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -101,6 +102,8 @@ function activities() {
     announceChecksStarted: async (workflowId) => void announced.push(workflowId),
   });
 }
+
+const submissionOf = (submissionId: string) => database.orm.em.fork().findOneOrFail(Submission, submissionId);
 
 const judge = (submissionId: string) => createActivityEnvironment().run(activities().judgeSubmission, { submissionId, runNo: 1 });
 
@@ -214,6 +217,37 @@ describe('the store of logs', () => {
 });
 
 describe('fetchSource', () => {
+  it('says that a source of another host is still to be fetched, until it is', async () => {
+    const { submissionId } = await submitStarter();
+    const { repositoryId, commit } = (await submissionOf(submissionId)).source ?? {};
+    const remote = { kind: 'remote', repositoryId, commit: null, url: 'https://github.com/ann/night-bus.git', ref: null };
+    await database.orm.em.fork().nativeUpdate(Submission, submissionId, { source: remote as never });
+    const { fetchSource } = createSubmissionActivities({ orm: database.orm, repositories, repoHosts: [], scratchFolder: folder });
+    const run = () => createActivityEnvironment().run(fetchSource, { submissionId });
+    expect(await run()).toEqual({ status: 'remote' });
+    await setSourceCommit(database.orm.em.fork(), { submissionId, commit: commit ?? '' });
+    // The first one stays: the verdict is for what was submitted.
+    await setSourceCommit(database.orm.em.fork(), { submissionId, commit: 'f'.repeat(40) });
+    expect((await submissionOf(submissionId)).source?.commit).toBe(commit);
+    expect(await run()).toEqual({ status: 'ready' });
+  });
+
+  it('and the judge find a submission that has ended meanwhile, and do nothing', async () => {
+    const { submissionId } = await submitStarter();
+    await concludeWithoutReview(database.orm.em.fork(), { submissionId, conclusion: 'closed-by-admin' });
+    const { fetchSource, fetchRemoteSource } = createSubmissionActivities({
+      orm: database.orm,
+      repositories,
+      repoHosts: [],
+      scratchFolder: folder,
+    });
+    const ended = { status: 'concluded', conclusion: 'closed-by-admin' };
+    expect(await createActivityEnvironment().run(fetchSource, { submissionId })).toEqual(ended);
+    expect(await createActivityEnvironment().run(fetchRemoteSource, { submissionId })).toEqual(ended);
+    expect(await judge(submissionId)).toEqual(ended);
+    expect(sandbox.jobs).toEqual([]);
+  });
+
   it('pins the commit, twice as well as once', async () => {
     const { submissionId } = await submitStarter();
     const { fetchSource } = createSubmissionActivities({ orm: database.orm, repositories, repoHosts: [], scratchFolder: folder });
