@@ -192,6 +192,9 @@ describe('text that PostgreSQL or UTF-8 cannot hold', () => {
       [`PATCH /api/submissions/${newId()}`, student, `{"content":{"documentation":"${escaped}"}}`],
       [`PATCH /api/submissions/${newId()}`, student, `{"files":[{"path":"${escaped}","content":""}]}`],
       [`PATCH /api/submissions/${newId()}`, student, `{"files":[{"path":"a","content":"${escaped}"}]}`],
+      ['/api/runs', student, `{"taskId":"${newId()}","stdin":"${escaped}"}`],
+      ['/api/runs', student, `{"taskId":"${newId()}","content":{"source_code":"${escaped}"}}`],
+      ['/api/runs', student, `{"taskId":"${newId()}","files":[{"path":"${escaped}","content":""}]}`],
       [`PATCH /api/admin/tasks/${newId()}`, admin, `{"status":"TODO","reason":"${escaped}"}`],
       [`PATCH /api/admin/reviews/${newId()}`, admin, `{"outcome":"APPROVED","reason":"${escaped}"}`],
     ] as const;
@@ -266,6 +269,7 @@ describe('keys that no schema has', () => {
     ['post', `/api/submissions/${id}/claim`, {}],
     ['post', '/api/reviews', decision()],
     ['post', '/api/scoring', { submissionId: id }],
+    ['post', '/api/runs', { taskId: id }],
     ['patch', `/api/admin/tasks/${id}`, { status: 'REJECTED', reason: 'Copied.' }],
     ['patch', `/api/admin/reviews/${id}`, { outcome: 'REJECTED', reason: 'Copied.' }],
   ];

@@ -11,6 +11,7 @@ import { markFailed, notify } from '../../src/services/notifications.ts';
 import { AccessToken } from '../../src/database/entities/sessions.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
+import { TrialRun } from '../../src/database/entities/trial-runs.ts';
 import { DomainError } from '../../src/domain/errors.ts';
 import { openDraft } from '../../src/services/drafts.ts';
 import { startTask } from '../../src/services/enrolments.ts';
@@ -168,6 +169,11 @@ const make: Readonly<Record<KeyedName, () => Promise<Keyed>>> = {
     const effects = async () => (await em().findOneOrFail(Delivery, delivery.id)).workflowRunNo - 1;
     return { client, path: `/admin/deliveries/${delivery.id}/retry`, effects };
   },
+  async createRun() {
+    const { client, id, taskId } = await newStudent(api);
+    const effects = () => em().count(TrialRun, { user: id });
+    return { client, path: '/runs', body: { taskId }, other: { taskId, stdin: 'x' }, effects };
+  },
   redriveSubmission: () => parked('redrive'),
   closeSubmission: () => parked('close'),
 };
@@ -187,8 +193,8 @@ test('every endpoint that makes something takes a key, and all that do are tried
   const withoutKey = Object.entries(contract as Record<string, Endpoint>)
     .filter(([, { method, access, isKeyed }]) => method === 'post' && access !== 'public' && isKeyed !== true)
     .map(([name]) => name);
-  // To repeat these changes nothing more.
-  expect(withoutKey.toSorted()).toEqual(['logout', 'readNotification', 'readNotifications']);
+  // To repeat these changes nothing more; a ticket is secret, used once, and gone in a minute.
+  expect(withoutKey.toSorted()).toEqual(['createStreamTicket', 'logout', 'readNotification', 'readNotifications']);
 });
 
 describe.each(keyedEndpoints)('%s', (name, endpoint) => {

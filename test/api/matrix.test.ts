@@ -8,6 +8,7 @@ import { newId } from '../../src/database/columns.ts';
 import { Delivery, Notification } from '../../src/database/entities/notifications.ts';
 import { Review, SubmissionRequest } from '../../src/database/entities/reviews.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
+import { TrialRun } from '../../src/database/entities/trial-runs.ts';
 import { User } from '../../src/database/entities/users.ts';
 import type { DecisionRequest as Decision } from '../../src/domain/reviews.ts';
 import type { Role } from '../../src/domain/users.ts';
@@ -18,6 +19,7 @@ import { markFailed, notify } from '../../src/services/notifications.ts';
 import { publishCourse } from '../../src/services/publish.ts';
 import { commitDecision } from '../../src/services/reviews.ts';
 import { login, logout } from '../../src/services/sessions.ts';
+import { createTrialRun, finishTrialRun } from '../../src/services/trial-runs.ts';
 import { createStudentWithTask, createUser, password, selectExerciseId } from '../support/factories.ts';
 import {
   answerOf,
@@ -175,7 +177,28 @@ const matrix: Record<keyof typeof contract, Row> = {
     target: async () => ({ id: await createFailedDelivery(student) }),
     statuses: loggedIn(403, 403, 403, 403, 202),
   },
+  // Of one that is closed: the stream of an open one would not end.
+  followSubmission: {
+    target: async () => ({ id: (await api.orm.em.fork().findOneOrFail(Review, reviewId)).submission.id }),
+    statuses: loggedIn(200, 404, 200, 404, 200),
+  },
+  createStreamTicket: { target: async () => ({ id: submissionId }), statuses: loggedIn(201, 404, 201, 404, 201) },
+  // What somebody tries is nobody else's business.
+  createRun: { target: async () => ({ body: { taskId } }), statuses: loggedIn(202, 404, 404, 404, 404) },
+  getRun: { target: async () => ({ id: await createFinishedRun() }), statuses: loggedIn(200, 404, 404, 404, 404) },
+  followRun: { target: async () => ({ id: await createFinishedRun() }), statuses: loggedIn(200, 404, 404, 404, 404) },
 };
+
+async function createFinishedRun(): Promise<string> {
+  const owner = await createStudentWithTask(api.orm);
+  const draft = { sourceCode: null, documentation: null, files: [] };
+  const made = await createTrialRun(api.orm.em.fork(), owner.student, { taskId: owner.taskId, draft, stdin: null, key: null });
+  if (made.status !== 'stored') throw new Error('the allowance of a new account is used up');
+  await finishTrialRun(api.orm.em.fork(), { runId: made.runId, results: [] });
+  // Made for an account of its own, whose allowance nobody has used, and then given to `student`.
+  await api.orm.em.fork().nativeUpdate(TrialRun, { id: made.runId }, { user: student.id, createdAt: new Date(0) });
+  return made.runId;
+}
 
 const scoringJobOf = async (id: string) => (await api.orm.em.fork().findOneOrFail(Submission, id)).checkRunId;
 

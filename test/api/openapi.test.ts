@@ -100,6 +100,7 @@ describe('the OpenAPI document', () => {
         ...[...endpoint.path.matchAll(/\{(\w+)\}/g)].map((match) => `path ${match[1]}`),
         ...Object.keys(endpoint.query?.shape ?? {}).map((key) => `query ${key}`),
         ...(endpoint.isKeyed === true ? ['header Idempotency-Key'] : []),
+        ...(endpoint.isStream === true ? ['header Last-Event-ID'] : []),
         ...(endpoint.needsIfMatch === true ? ['header If-Match'] : []),
       ].toSorted(),
     );
@@ -114,6 +115,7 @@ describe('the OpenAPI document', () => {
     expect(answers.includes('202')).toBe(endpoint.status === 202 || endpoint.mayBeAccepted === true);
     expect(answers.includes('403')).toBe(Array.isArray(endpoint.access));
     expect(operation?.responses[endpoint.status]?.content === undefined).toBe(endpoint.status === 204);
+    expect('text/event-stream' in (operation?.responses['200']?.content ?? {})).toBe(endpoint.isStream === true);
   });
 
   test('a body may be left out only where nothing in it is needed', () => {
