@@ -30,19 +30,23 @@ export type HandlerInput<E extends Endpoint> = ParsedRequest<E> &
   };
 
 /** What a handler answers; `isReplay` says that an Idempotency-Key was known, `isAccepted` that it is stored and will be done. */
-export interface Answer<E extends Endpoint> {
+export type Answer<E extends Endpoint> = {
   readonly body: z.input<E['response']>;
   readonly isReplay?: boolean;
   readonly isAccepted?: boolean;
-  /** The entity tag of what is shown, without quotes. */
-  readonly etag?: string;
-}
+} & (E['hasETag'] extends true
+  ? {
+      /** The entity tag of what is shown, without quotes. */
+      readonly etag: string;
+    }
+  : { readonly etag?: never });
 
 export type Handlers<C extends Contract> = {
   readonly [K in keyof C]: (input: HandlerInput<C[K]>) => Promise<C[K]['isStream'] extends true ? StreamSource : Answer<C[K]>>;
 };
 
-type AnyHandler = (input: object) => Promise<Answer<Endpoint> | StreamSource>;
+type AnyAnswer = Omit<Answer<Endpoint>, 'etag'> & { readonly etag?: string };
+type AnyHandler = (input: object) => Promise<AnyAnswer | StreamSource>;
 
 /** A router that parses, authenticates and authorises each request by the contract before its handler sees it. */
 export function mount<C extends Contract>(

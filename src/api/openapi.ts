@@ -28,7 +28,18 @@ const header = (name: string, description: string, required: boolean) => ({
   schema: { type: 'string' as const, maxLength: 200 },
 });
 
+const answerHeader = (description: string) => ({ description, schema: { type: 'string' as const } });
+
 function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject {
+  const headers = {
+    ...(endpoint.hasETag && { ETag: answerHeader('What If-Match names to change just this.') }),
+    ...(endpoint.isKeyed && { 'Idempotency-Replayed': answerHeader('`true` where the key was known.') }),
+  };
+  const answer = (description: string) => ({
+    description,
+    headers,
+    content: { [endpoint.isStream ? 'text/event-stream' : 'application/json']: { schema: endpoint.response } },
+  });
   const problem = (description: string) => ({ description, content: { 'application/problem+json': { schema: Problem } } });
   return {
     operationId: name,
@@ -50,19 +61,17 @@ function operation(name: string, endpoint: Endpoint): ZodOpenApiOperationObject 
       },
     }),
     responses: {
-      [endpoint.status]:
-        endpoint.status === 204
-          ? { description: 'done' }
-          : {
-              description: 'ok',
-              content: { [endpoint.isStream ? 'text/event-stream' : 'application/json']: { schema: endpoint.response } },
-            },
+      [endpoint.status]: endpoint.status === 204 ? { description: 'done' } : answer('ok'),
       ...(endpoint.isStream && { 204: { description: 'nothing will follow any more: do not come back' } }),
-      ...(endpoint.mayBeAccepted && {
-        202: { description: 'stored, and done later', content: { 'application/json': { schema: endpoint.response } } },
-      }),
+      ...(endpoint.mayBeAccepted && { 202: answer('stored, and done later') }),
       ...(endpoint.access !== 'public' && { 401: problem('not logged in') }),
       ...(Array.isArray(endpoint.access) && { 403: problem('not for your role') }),
+      ...(endpoint.params && { 404: problem('not there, or not visible to you') }),
+      ...(endpoint.needsIfMatch && { 412: problem('changed meanwhile'), 428: problem('If-Match is missing') }),
+      ...(endpoint.body && { 413: problem('the body is too large'), 415: problem('the body is not JSON in UTF-8') }),
+      ...((endpoint.body ?? endpoint.query ?? endpoint.isKeyed) && {
+        422: problem('not valid, or the key came with another body'),
+      }),
       default: problem('refused, with the reason'),
     },
   };

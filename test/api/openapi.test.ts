@@ -25,7 +25,7 @@ const Operation = z.strictObject({
   requestBody: z.strictObject({ required: z.boolean().optional(), content: Content }).optional(),
   responses: z.record(
     z.string().regex(/^(?:[1-5]\d\d|default)$/),
-    z.strictObject({ description: z.string(), content: Content.optional(), headers: z.unknown().optional() }),
+    z.strictObject({ description: z.string(), content: Content.optional(), headers: z.record(z.string(), Schema).optional() }),
   ),
 });
 /** The parts of OpenAPI 3.1 that we use, and no others. */
@@ -113,6 +113,12 @@ describe('the OpenAPI document', () => {
     expect(answers).toEqual(expect.arrayContaining([String(endpoint.status), 'default']));
     expect(answers.includes('401')).toBe(endpoint.access !== 'public');
     expect(answers.includes('202')).toBe(endpoint.status === 202 || endpoint.mayBeAccepted === true);
+    const headers = Object.keys(operation?.responses[endpoint.status]?.headers ?? {});
+    expect(headers.includes('ETag')).toBe(endpoint.hasETag === true);
+    expect(headers.includes('Idempotency-Replayed')).toBe(endpoint.isKeyed === true);
+    expect(answers.includes('404')).toBe(endpoint.params !== undefined);
+    expect(answers.includes('412') && answers.includes('428')).toBe(endpoint.needsIfMatch === true);
+    expect(answers.includes('413')).toBe(endpoint.body !== undefined);
     expect(answers.includes('403')).toBe(Array.isArray(endpoint.access));
     expect(operation?.responses[endpoint.status]?.content === undefined).toBe(endpoint.status === 204);
     expect('text/event-stream' in (operation?.responses['200']?.content ?? {})).toBe(endpoint.isStream === true);

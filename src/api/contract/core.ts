@@ -23,6 +23,8 @@ export interface Endpoint {
   readonly response: z.ZodType;
   /** Takes an Idempotency-Key header: the same key has one effect. */
   readonly isKeyed?: true;
+  /** Its answer has an ETag, for the If-Match of what changes the same. */
+  readonly hasETag?: true;
   /** Needs an If-Match header with the ETag of what is changed. */
   readonly needsIfMatch?: true;
   /** Largest JSON body in bytes; 100 kB unless given. */

@@ -53,6 +53,7 @@ export const reviewsContract = defineContract({
     tag: 'reviews',
     summary: 'One review; its ETag is what an override names in If-Match',
     access: 'user',
+    hasETag: true,
     params: ById,
     status: 200,
     response: ReviewView,
