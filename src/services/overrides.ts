@@ -57,6 +57,9 @@ export async function requestTaskOverride(
   if (assigneeId !== null && (await em.count(User, { id: assigneeId, disabledAt: null, erasedAt: null })) === 0) {
     throw new DomainError('validation', 'assigneeId is not the id of an account that is in use.');
   }
+  if (assigneeId === task.assignee.id && input.status === undefined) {
+    throw new DomainError('validation', 'assigneeId is the assignee already: name a status to override the task.');
+  }
   const status = input.status ?? 'TODO';
   return createOverride(em, task, { actorId: actor.id, status, assigneeId, submissionId: null, reason, via: 'api' }, newId());
 }

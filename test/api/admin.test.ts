@@ -175,6 +175,13 @@ describe('overriding a task', () => {
     expectProblem(await next.client.get(`/api/submissions/${submissionId}`), 404, 'not-found');
   });
 
+  test('to the one who has it already, without a status, is refused: it would be begun anew', async () => {
+    const { taskId, id } = await newStudent(api);
+    await overrideTask(taskId, '"1"', { status: 'APPROVED' });
+    expectProblem(await overrideTask(taskId, await taskEtag(taskId), { assigneeId: id }), 422, 'validation');
+    expect((await admin.client.get(`/api/tasks/${taskId}`)).body).toMatchObject({ status: 'APPROVED' });
+  });
+
   test('to an account that is disabled is refused', async () => {
     const { taskId } = await (shared ??= newStudent(api));
     const gone = await newClient(api);

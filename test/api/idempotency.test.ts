@@ -241,6 +241,17 @@ describe.each(keyedEndpoints)('%s', (name, endpoint) => {
   });
 });
 
+test.each([
+  ['submitTask', (path: string) => path.replace(/[0-9a-f-]{36}/, (id) => id.toUpperCase())],
+  ['enrol', (path: string) => path.replace('small', '%73mall')],
+] as const)('the address of %s in another spelling is the same request', async (name, spell) => {
+  const keyed = await make[name]();
+  const first = await send(contract[name], keyed, 'key');
+  const again = await send(contract[name], { ...keyed, path: spell(keyed.path) }, 'key');
+  expect(answerOf(again)).toEqual(answerOf(first));
+  expect(again.headers['idempotency-replayed']).toBe('true');
+});
+
 describe('an access token', () => {
   interface Made {
     readonly id: string;
