@@ -59,7 +59,7 @@ describe('stopSubmission', () => {
     const { overrideId } = await createOverride();
     await commit(overrideId);
     workflows.failure = new DomainError('unavailable', 'asked all the same');
-    await stop(overrideId);
+    await expect(stop(overrideId)).resolves.toBeUndefined();
   });
 });
 
