@@ -157,6 +157,17 @@ export interface OverrideSignal {
   readonly reason: string;
 }
 
+/** Whether a signal has the shape of an override; whoever types one by hand may type anything. */
+export function isOverrideSignal(signal: Partial<OverrideSignal> | null | undefined): signal is OverrideSignal {
+  const { requestId, actorId, outcome, reason } = signal ?? {};
+  return (
+    typeof requestId === 'string' &&
+    typeof actorId === 'string' &&
+    (outcome === 'APPROVED' || outcome === 'REJECTED') &&
+    typeof reason === 'string'
+  );
+}
+
 /** Whether an override may take the submission now: not while a decision is being committed, which it must see. */
 export function refusalOfOverride(gate: ReviewGate, message: OverrideMessage): Refusal | null {
   if (typeof message?.overrideId !== 'string') return { kind: 'validation', message: 'An override is named by overrideId.' };

@@ -8,7 +8,7 @@ import { User } from '../database/entities/users.ts';
 import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
 import { uuidV7 } from '../domain/ids.ts';
-import type { OverrideSignal, ReviewOutcome } from '../domain/reviews.ts';
+import { isOverrideSignal, type OverrideSignal, type ReviewOutcome } from '../domain/reviews.ts';
 import type { Conclusion } from '../domain/submissions.ts';
 import type { OverridableStatus } from '../domain/tasks.ts';
 import type { Actor } from '../domain/users.ts';
@@ -136,14 +136,9 @@ export async function recordOverrideSignal(
 ): Promise<{ readonly status: 'recorded' } | { readonly status: 'ignored'; readonly message: string }> {
   const ignored = (message: string) => ({ status: 'ignored', message }) as const;
   const { outcome, reason } = input;
-  const isWellFormed =
-    isStorable(input) &&
-    (outcome === 'APPROVED' || outcome === 'REJECTED') &&
-    typeof reason === 'string' &&
-    reason.trim() !== '' &&
-    reason.length <= 2_000 &&
-    !reason.includes('\0');
-  if (!isWellFormed) return ignored('overrideRequested takes requestId, actorId, outcome APPROVED or REJECTED, and a reason.');
+  const isUsable =
+    isOverrideSignal(input) && isStorable(input) && reason.trim() !== '' && reason.length <= 2_000 && !reason.includes('\0');
+  if (!isUsable) return ignored('overrideRequested takes requestId, actorId, outcome APPROVED or REJECTED, and a reason.');
   const digest = createHash('sha256').update(`override:${input.submissionId}:${input.requestId}`).digest();
   const id = uuidV7(digest.readUIntBE(0, 6), digest.subarray(6));
   try {

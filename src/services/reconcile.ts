@@ -1,6 +1,8 @@
+import { Delivery } from '../database/entities/notifications.ts';
 import { Override } from '../database/entities/reviews.ts';
 import { Submission } from '../database/entities/submissions.ts';
 import type { Em } from '../database/orm.ts';
+import type { DeliveryToStart } from '../domain/notifications.ts';
 import { recordActivity, recordAudit } from './activity.ts';
 import { dropClaim, lockSubmission, workflowIdOf } from './submissions.ts';
 
@@ -68,6 +70,25 @@ export async function listPendingOverrides(em: Em, startedBefore: Date): Promise
 /** Makes an override an entry of the outbox again. */
 export async function restartOverride(em: Em, overrideId: string): Promise<void> {
   await em.nativeUpdate(Override, { id: overrideId, appliedAt: null }, { startedAt: null });
+}
+
+/** Deliveries that are neither sent nor given up, though their workflow was started before `startedBefore`. */
+export async function listPendingDeliveries(em: Em, startedBefore: Date): Promise<DeliveryToStart[]> {
+  const rows = await em.find(
+    Delivery,
+    { deliveredAt: null, failedAt: null, startedAt: { $lt: startedBefore } },
+    { fields: ['id', 'workflowRunNo'] },
+  );
+  return rows.map(({ id, workflowRunNo }) => ({ id, workflowRunNo }));
+}
+
+/** Gives a delivery whose workflow is gone another one: the row is an outbox entry again. */
+export async function restartDelivery(em: Em, { id, workflowRunNo }: DeliveryToStart): Promise<void> {
+  await em.nativeUpdate(
+    Delivery,
+    { id, workflowRunNo, deliveredAt: null, failedAt: null },
+    { workflowRunNo: workflowRunNo + 1, startedAt: null },
+  );
 }
 
 /** Which of these workflows belong to submissions that have ended, or that are not there: they wait for nothing. */

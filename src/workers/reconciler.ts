@@ -2,21 +2,23 @@ import type { Orm } from '../database/orm.ts';
 import type { Logger } from '../logger.ts';
 import {
   listOpenSubmissions,
+  listPendingDeliveries,
   listPendingOverrides,
   type OpenSubmission,
   recordIdleWorkflowEnded,
+  restartDelivery,
   restartOverride,
   restartSubmission,
   selectIdleWorkflows,
 } from '../services/reconcile.ts';
 import type { WorkflowInspection } from '../temporal/reconcile.ts';
-import { overrideWorkflowId } from '../workflows/contract.ts';
+import { deliveryWorkflowId, overrideWorkflowId } from '../workflows/contract.ts';
 
 const pageSize = 100;
 
 /** What was put right in one turn. */
 export interface Reconciled {
-  /** Open submissions and overrides whose workflow was gone: they get another one. */
+  /** Open submissions, pending overrides and deliveries whose workflow was gone: they get another one. */
   readonly restarted: number;
   /** Workflows whose submission has ended or is not there: they are ended. */
   readonly ended: number;
@@ -49,6 +51,13 @@ export async function reconcile(
     await restartOverride(orm.em.fork(), overrideId);
     restarted += 1;
     logger.warn({ overrideId }, 'its workflow was gone: started again');
+  }
+
+  for (const delivery of await listPendingDeliveries(orm.em.fork(), before)) {
+    if (await inspection.isRunning(deliveryWorkflowId(delivery.id, delivery.workflowRunNo))) continue;
+    await restartDelivery(orm.em.fork(), delivery);
+    restarted += 1;
+    logger.warn({ deliveryId: delivery.id }, 'its workflow was gone: started again');
   }
 
   for await (const workflowIds of pages(inspection.listRunning())) {

@@ -1,6 +1,7 @@
-import { ActivityFailure, isCancellation, log, proxyActivities, sleep } from '@temporalio/workflow';
+import { ActivityFailure, isCancellation, log, proxyActivities } from '@temporalio/workflow';
 import type { OverrideActivities } from '../activities/overrides.ts';
 import type { OverrideInput } from './contract.ts';
+import { untilCommitted } from './until-committed.ts';
 
 const { stopSubmission } = proxyActivities<OverrideActivities>({
   startToCloseTimeout: '15s',
@@ -27,14 +28,5 @@ export async function overrideWorkflow({ overrideId }: OverrideInput): Promise<v
     if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
     log.warn('the submission could not be stopped; it is overridden all the same', { overrideId });
   }
-  for (;;) {
-    try {
-      return await commitOverride({ overrideId });
-    } catch (error) {
-      // Stored is promised: our own fault is waited out, also until a version that mends it is there.
-      if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
-      log.error('the override could not be committed; trying again', { overrideId });
-      await sleep('1m');
-    }
-  }
+  await untilCommitted(() => commitOverride({ overrideId }));
 }

@@ -33,6 +33,7 @@ import {
   submissionState,
   taskQueues,
 } from './contract.ts';
+import { untilCommitted } from './until-committed.ts';
 
 /**
  * A database step, named for Temporal's web UI. PostgreSQL comes back, so it is repeated until it does; what a repeat cannot mend is not
@@ -116,11 +117,9 @@ export async function submissionWorkflow({ submissionId, studentId }: Submission
     if (typeof end === 'object') await overruled(end);
     const planned = typeof end === 'object' ? 'closed-by-admin' : end;
     const actorId = interruption.cancelledBy();
-    const concluded: { conclusion: Conclusion } | undefined = await concludeWithoutReview({
-      submissionId,
-      conclusion: planned,
-      actorId,
-    });
+    const concluded: { conclusion: Conclusion } | undefined = await untilCommitted(() =>
+      concludeWithoutReview({ submissionId, conclusion: planned, actorId }),
+    );
     // Histories of 0.1.0 hold no answer here.
     return concluded?.conclusion ?? planned;
   }
@@ -414,6 +413,10 @@ function awaitInterruption(submissionId: string, studentId: string, review: Retu
     { validator: (message) => refuse(review.refusalOfOverride(message)) },
   );
   setHandler(overrideRequested, async (signal) => {
+    if (!reviews.isOverrideSignal(signal)) {
+      log.warn('ignored overrideRequested: it takes requestId, actorId, outcome APPROVED or REJECTED, and reason');
+      return;
+    }
     try {
       // Stored like one that came by the API: from there on both go the same way, and come back as `overrideSubmission`.
       const result = await CancellationScope.nonCancellable(() => recordOverrideSignal({ ...signal, submissionId }));

@@ -82,7 +82,8 @@ describe('requestParkedResolution', () => {
     const attempt = await createAttempt(database.orm);
     await park(attempt, 'no disk');
     const key = newId();
-    expect(await ask(attempt.submissionId, 'redrive', key)).toEqual(await ask(attempt.submissionId, 'redrive', key));
+    const first = await ask(attempt.submissionId, 'redrive', key);
+    expect(await ask(attempt.submissionId, 'redrive', key)).toEqual({ ...first, isRepeat: true });
     expect(await em().count(SubmissionRequest, { submission: attempt.submissionId })).toBe(1);
   });
 

@@ -101,7 +101,7 @@ describe('requestDecision', () => {
     const first = await requestDecision(em(), reviewer, decision);
     await closeByAdmin(attempt.submissionId);
     await createSubmission(database.orm, { taskId: attempt.taskId, studentId: attempt.student.id });
-    expect(await requestDecision(em(), reviewer, decision)).toEqual(first);
+    expect(await requestDecision(em(), reviewer, decision)).toEqual({ ...first, isRepeat: true });
     const elsewhere = await createAttemptInReview(database.orm);
     await expect(ask(elsewhere, { ...decision, taskId: undefined })).rejects.toMatchObject({ kind: 'key-reused' });
   });
