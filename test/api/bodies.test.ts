@@ -269,6 +269,7 @@ describe('keys that no schema has', () => {
     ['post', `/api/submissions/${id}/claim`, {}],
     ['post', '/api/reviews', decision()],
     ['post', '/api/scoring', { submissionId: id }],
+    ['post', '/api/notifications/read', {}],
     ['post', '/api/runs', { taskId: id }],
     ['patch', `/api/admin/tasks/${id}`, { status: 'REJECTED', reason: 'Copied.' }],
     ['patch', `/api/admin/reviews/${id}`, { outcome: 'REJECTED', reason: 'Copied.' }],

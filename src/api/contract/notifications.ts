@@ -51,7 +51,7 @@ export const notificationsContract = defineContract({
     summary: 'Mark all your notifications as read',
     access: 'user',
     body: z.strictObject({
-      upTo: z.uuid().optional().meta({ description: 'Id of the newest that you have seen: those that came later stay unread.' }),
+      upTo: Id.optional().meta({ description: 'Id of the newest that you have seen: those that came later stay unread.' }),
     }),
     status: 200,
     response: z.object({ unread: z.int() }),

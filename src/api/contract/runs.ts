@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { trialStatuses } from '../../domain/trial-runs.ts';
-import { ById, defineContract, text } from './core.ts';
+import { ById, defineContract, Id, text } from './core.ts';
 import { After, EventStream } from './events.ts';
 import { DraftContent, DraftFiles } from './submissions.ts';
 
@@ -29,7 +29,7 @@ export const runsContract = defineContract({
     isKeyed: true,
     maxBodyBytes: 1_000_000,
     body: z.strictObject({
-      taskId: z.uuid(),
+      taskId: Id,
       content: DraftContent.optional(),
       files: DraftFiles.optional(),
       stdin: text(100_000, 0).optional().meta({ description: 'What the program reads; without it the visible tests are run.' }),
