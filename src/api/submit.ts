@@ -38,6 +38,12 @@ export function createSubmit({ config, orm, repositories, workflows, logger }: D
   async function makeSource(tx: Em, about: SourceInput, ref: string | undefined): Promise<SubmissionSource> {
     const { repositoryId, submissionId, draft, repoUrl, revisionId } = about;
     if (draft !== null && !isEmptyDraft(draft)) {
+      if (ref !== undefined) {
+        throw new DomainError(
+          'validation',
+          'A draft is open: submit it without a ref, or take it back to submit what was pushed.',
+        );
+      }
       const files = await selectDraftFiles(tx, revisionId, draft);
       return { kind: 'files', repositoryId, commit: await repositories.commitFiles(repositoryId, submissionId, files) };
     }

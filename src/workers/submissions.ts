@@ -8,6 +8,7 @@ import { openOrm } from '../database/orm.ts';
 import { removeStaleFetches } from '../git/read-commit.ts';
 import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
+import { prune } from '../services/prune.ts';
 import { removeOldTrialRuns } from '../services/trial-runs.ts';
 import { createTemporalClient } from '../temporal/client.ts';
 import { createDeliveryStarter } from '../temporal/deliveries.ts';
@@ -31,8 +32,8 @@ const reconcileIntervalMs = 60_000;
 /** Longer than any fetch takes. */
 const staleFetchMs = 10 * 60_000;
 
-/** Trial runs are kept for an hour, and some minutes more. */
-const trialRemovalIntervalMs = 5 * 60_000;
+/** How often what is old is removed: fetches of dead workers, trial runs, keys, ended sessions. */
+const cleaningIntervalMs = 5 * 60_000;
 
 const orm = await openOrm(config.ATELIER_DATABASE_URL);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
@@ -60,15 +61,15 @@ const scratchFolder = join(config.ATELIER_DATA, 'fetches');
 await mkdir(scratchFolder, { recursive: true, mode: 0o700 });
 const stopCleaning = repeatUntilStopped(
   async () => {
-    await removeStaleFetches(scratchFolder, new Date(Date.now() - staleFetchMs));
-  },
-  { intervalMs: staleFetchMs, onError: (error) => logger.error({ err: error }, 'could not remove what dead workers left') },
-);
-const stopRemovingTrialRuns = repeatUntilStopped(
-  async () => {
+    const now = new Date();
+    await removeStaleFetches(scratchFolder, new Date(now.getTime() - staleFetchMs));
     await removeOldTrialRuns(orm.em.fork());
+    await prune(orm.em.fork(), now);
   },
-  { intervalMs: trialRemovalIntervalMs, onError: (error) => logger.warn({ err: error }, 'could not remove old trial runs') },
+  {
+    intervalMs: cleaningIntervalMs,
+    onError: (error) => logger.warn({ err: error }, 'could not remove what is old; trying again'),
+  },
 );
 const repositories = openRepositories(join(config.ATELIER_DATA, 'repositories'));
 await runWorker(
@@ -86,7 +87,6 @@ await runWorker(
   async () => {
     stopReconciling();
     stopCleaning();
-    stopRemovingTrialRuns();
     stopRelay.abort();
     await relay;
     await client.connection.close();
