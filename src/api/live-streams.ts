@@ -183,8 +183,7 @@ export class LiveStreams {
       await stream.write(look.events, this.#limits.slowReaderMs);
       position = look.events.at(-1)?.id ?? position;
       if (look.isOver || stream.ended.aborted) return;
-      // Where there was something there may be more.
-      if (look.events.length === 0) await stream.woken();
+      if (!look.hasMore) await stream.woken();
       look = stream.ended.aborted ? null : await this.#lookAgain(caller, source, position);
     }
   }
@@ -198,7 +197,7 @@ export class LiveStreams {
     } catch (error) {
       if (error instanceof DomainError) return null;
       this.#logger.warn({ err: error }, 'a live stream could not look for events; it will again');
-      return { events: [], isOver: false };
+      return { events: [], hasMore: false, isOver: false };
     }
   }
 

@@ -15,9 +15,12 @@ export interface LiveEvent {
   readonly data: object;
 }
 
-/** What a look at the database finds for a stream: the events that follow, and whether none will come after them. */
+/** What a look at the database finds for a stream: the events that follow, and what comes after them. */
 export interface LiveLook {
   readonly events: readonly LiveEvent[];
+  /** More than these are there already. */
+  readonly hasMore: boolean;
+  /** None will ever come after these. */
   readonly isOver: boolean;
 }
 
@@ -56,14 +59,16 @@ function showEvent({ sequence, kind, actorId, createdAt, data }: Activity): Live
  */
 export async function lookAtSubmission(em: Em, actor: Actor, submissionId: string, after: number): Promise<LiveLook> {
   // First the submission, then its events: where it is closed, its last event is among them.
-  const submission = await em.findOne(Submission, submissionId);
+  const fields = ['student', 'status', 'closedAt'] as const;
+  const submission = await em.findOne(Submission, submissionId, { fields });
   if (submission === null || !isSubmissionVisible(submission, actor)) throw submissionNotFound();
   const rows = await em.find(
     Activity,
     { submissionId, sequence: { $gt: after } },
     { orderBy: { sequence: 'asc' }, limit: pageLength },
   );
-  return { events: rows.map(showEvent), isOver: submission.closedAt !== null && rows.length < pageLength };
+  const hasMore = rows.length === pageLength;
+  return { events: rows.map(showEvent), hasMore, isOver: submission.closedAt !== null && !hasMore };
 }
 
 /** How long a ticket waits to be used: the time between two requests of one page. */

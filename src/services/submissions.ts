@@ -397,7 +397,7 @@ export async function selectOptionalConclusion(em: Em, submissionId: string): Pr
 }
 
 /** The student's own, for who may review all that is submitted, and for admins the drafts too. */
-export const isSubmissionVisible = (submission: Submission, actor: Actor) =>
+export const isSubmissionVisible = (submission: Pick<Submission, 'student' | 'status'>, actor: Actor) =>
   submission.student.id === actor.id || actor.role === 'SUPER_ADMIN' || (mayReview(actor) && submission.status === 'SUBMITTED');
 
 /** The same for a submission that is not there and one that is not visible. */

@@ -129,7 +129,7 @@ export async function lookAtTrialRun(em: Em, actor: Actor, runId: string, after:
   const isOver = status === 'DONE' || status === 'ERROR';
   const all: Omit<LiveEvent, 'id'>[] = results.map((result) => ({ kind: 'result', data: result }));
   if (isOver) all.push({ kind: 'end', data: { status, problem } });
-  return { events: all.map((event, index) => ({ ...event, id: index + 1 })).slice(after), isOver };
+  return { events: all.map((event, index) => ({ ...event, id: index + 1 })).slice(after), hasMore: false, isOver };
 }
 
 /** What a judge needs of a run. */
