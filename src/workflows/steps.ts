@@ -1,0 +1,48 @@
+import { proxyActivities } from '@temporalio/workflow';
+import type { JudgingActivities } from '../activities/judging.ts';
+import type { OverrideActivities } from '../activities/overrides.ts';
+import type { SubmissionActivities } from '../activities/submissions.ts';
+import { taskQueues } from './contract.ts';
+
+/**
+ * A database step, named for Temporal's web UI. PostgreSQL comes back, so it is repeated until it does; what a repeat cannot mend is not
+ * retryable (activities/failures.ts).
+ */
+const databaseStep = (summary: string) =>
+  proxyActivities<SubmissionActivities & OverrideActivities>({
+    // Some milliseconds of work; a task that a dying worker took is given to the next one after this.
+    startToCloseTimeout: '15s',
+    retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '15s' },
+    summary,
+  });
+
+export const { fetchSource } = databaseStep('pin the submitted commit');
+export const { enterStage } = databaseStep('write the stage');
+export const { commitClaim } = databaseStep('commit the claim');
+export const { commitRelease } = databaseStep('give the claim back');
+export const { checkLease } = databaseStep('look whether the reviewer is still there');
+export const { recordOverrideSignal } = databaseStep('store the override that came by signal');
+export const { commitOverride } = databaseStep('commit the override: task, review, XP, notices');
+export const { openReview } = databaseStep('open the review and promise an answer time');
+export const { remindReviewers } = databaseStep('remind the reviewers');
+export const { commitDecision } = databaseStep('commit the decision: review, task, XP, notices');
+export const { concludeWithoutReview } = databaseStep('conclude, and open the task again');
+
+export const { fetchRemoteSource } = proxyActivities<SubmissionActivities>({
+  // The fetch itself is bounded to a minute.
+  startToCloseTimeout: '2m',
+  retry: { initialInterval: '2s', backoffCoefficient: 2, maximumInterval: '15s' },
+  summary: "fetch the student's repository into our own",
+});
+
+export const { judgeSubmission } = proxyActivities<JudgingActivities>({
+  taskQueue: taskQueues.judging,
+  // Waiting in the queue is no fault, so only the run itself is bounded: the worker ends a judging after 15 minutes by itself.
+  startToCloseTimeout: '16m',
+  // The judge beats every 2 s; a dead worker is noticed after 10.
+  heartbeatTimeout: '10s',
+  // PostgreSQL or the api away for up to 25 minutes is waited for; a submission that kills its worker again and again ends parked.
+  // The sandbox's own trouble gives up much earlier: activities/failures.ts.
+  retry: { initialInterval: '2s', backoffCoefficient: 2, maximumInterval: '15s', maximumAttempts: 100 },
+  summary: 'lint and tests in the sandbox',
+});
