@@ -18,6 +18,8 @@ export interface Command {
   readonly child: ChildProcess;
   /** All it printed so far. */
   output(): string;
+  /** Standard output alone: what is in both comes in no order. */
+  stdout(): string;
   readonly ended: Promise<number | NodeJS.Signals>;
 }
 
@@ -25,12 +27,14 @@ export interface Command {
 export function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv, cwd = projectFolder): Command {
   const child = spawn(program, args, { env, cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
+  let stdout = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const ended = new Promise<number | NodeJS.Signals>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(code ?? signal ?? 'SIGKILL'));
   });
-  return { child, output: () => output, ended };
+  return { child, output: () => output, stdout: () => stdout, ended };
 }
 
 /** Waits until a condition holds and gives its value. */

@@ -37,18 +37,18 @@ const lastLine = (output: string) => output.trimEnd().split('\n').at(-1);
 test('two runs side by side do not meet; what is skipped is listed with its reason', async () => {
   const [first, second] = [npmTest('good'), npmTest('bad')];
   expect([await first.ended, await second.ended]).toEqual([0, 1]);
-  expect(lastLine(first.output())).toBe('2 passed, 0 failed, 2 skipped');
+  expect(lastLine(first.stdout())).toBe('2 passed, 0 failed, 2 skipped');
   expect(first.output()).toContain(
     'Skipped:\n  passes.test.cjs: is skipped (needs a printer)\n  passes.test.cjs: is to be written\n',
   );
   // A suite that cannot be read counts as one failure.
-  expect(lastLine(second.output())).toBe('1 passed, 2 failed');
+  expect(lastLine(second.stdout())).toBe('1 passed, 2 failed');
 });
 
 test('a run without a test is a failure', async () => {
   const none = npmTest('none');
   expect(await none.ended).toBe(1);
-  expect(lastLine(none.output())).toBe('0 passed, 1 failed');
+  expect(lastLine(none.stdout())).toBe('0 passed, 1 failed');
 });
 
 test('a signal ends the run with all it started', async () => {
