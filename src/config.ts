@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { parseRepoHosts } from './domain/repo-urls.ts';
+import { parseFaults } from './faults.ts';
 
 /** These may come as `NAME` or, as container secrets do, in the file that `NAME_FILE` names. */
 const secretNames = ['ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'METRICS_TOKEN', 'SMTP_URL'] as const;
@@ -27,6 +28,15 @@ const repoHosts = z.string().transform((text, context) => {
     return z.NEVER;
   }
 });
+
+const faults = z.string().refine((text) => {
+  try {
+    return parseFaults(text).length > 0;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return false;
+  }
+}, 'not step:point[:victim]');
 
 const Environment = z.object({
   /** PostgreSQL; the role owns the database. */
@@ -79,6 +89,14 @@ const Environment = z.object({
    */
   DRAIN_MS: z.coerce.number().int().min(0).max(20_000).default(0),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  NODE_ENV: z.string().optional(),
+  /** Where this process is to die, for tests (faults.ts). */
+  FAULT: faults.optional(),
+});
+
+const Settings = Environment.refine(({ FAULT, NODE_ENV }) => FAULT === undefined || NODE_ENV !== 'production', {
+  path: ['FAULT'],
+  message: 'crash hooks are for tests, not for NODE_ENV=production',
 });
 
 export type Config = z.output<typeof Environment>;
@@ -92,7 +110,7 @@ export class ConfigError extends Error {}
  * @throws ConfigError that names every missing or wrong variable, without the values.
  */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
-  const result = Environment.safeParse(settingsOf(env));
+  const result = Settings.safeParse(settingsOf(env));
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
   throw new ConfigError(`the configuration is not usable:\n${problems.join('\n')}`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { readConfig } from '../config.ts';
 import { listen } from '../database/listen.ts';
 import { openOrm } from '../database/orm.ts';
+import { openFaults } from '../faults.ts';
 import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
 import { createTemporalClient } from '../temporal/client.ts';
@@ -25,7 +26,8 @@ const sameSignalMs = 1_000;
 
 const config = readConfig(process.env);
 const logger = createLogger('api', config.LOG_LEVEL);
-const orm = await openOrm(config.ATELIER_DATABASE_URL);
+const faults = openFaults(config);
+const orm = await openOrm(config.ATELIER_DATABASE_URL, faults.orm);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
 const drain = new Drain();
 const streams = new LiveStreams({ orm, logger });
@@ -42,14 +44,14 @@ const app = createApp({
   orm,
   logger,
   repositories: openRepositories(join(config.ATELIER_DATA, 'repositories')),
-  workflows: createSubmissionWorkflows(client),
+  workflows: faults.around(createSubmissionWorkflows(client), { start: 'relay-start', decide: 'decide-handler' }),
   overrides: createOverrideWorkflows(client),
   trials: createTrialWorkflows(client),
   streams,
   tokens: createAccessTokens(config.JWT_SECRET, config.ACCESS_TOKEN_TTL_MS),
 });
 // Slow senders do not hold a socket for ever; a push over a thin line may take its minutes.
-const server = createServer({ headersTimeout: 15_000, requestTimeout: 300_000, keepAliveTimeout: 5_000 }, app);
+const server = createServer({ headersTimeout: 15_000, requestTimeout: 300_000, keepAliveTimeout: 5_000 }, faults.requests(app));
 drain.watch(server);
 server.listen(config.PORT, config.HOST);
 await once(server, 'listening');

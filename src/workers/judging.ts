@@ -5,6 +5,7 @@ import { createJudgingActivities, judgingTimeoutMs } from '../activities/judging
 import { createTrialJudgeActivities } from '../activities/trial-runs.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
+import { openFaults } from '../faults.ts';
 import { removeStaleFetches } from '../git/read-commit.ts';
 import { createLogger } from '../logger.ts';
 import { openSandbox } from '../sandbox/choose.ts';
@@ -52,7 +53,8 @@ const stopReaping = repeatUntilStopped(reap, {
   intervalMs: reapIntervalMs,
   onError: (error) => logger.error({ err: error }, 'could not remove what dead workers left; trying again'),
 });
-const orm = await openOrm(config.ATELIER_DATABASE_URL);
+const faults = openFaults(config);
+const orm = await openOrm(config.ATELIER_DATABASE_URL, faults.orm);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
 const workflows = createSubmissionWorkflows(client);
 await runWorker(
@@ -61,18 +63,21 @@ await runWorker(
   {
     taskQueue: taskQueues.judging,
     maxConcurrentActivityTaskExecutions: config.JUDGE_CONCURRENCY,
-    activities: {
-      ...createJudgingActivities({
-        orm,
-        sandbox,
-        blobs: createBlobStore(join(config.ATELIER_DATA, 'blobs')),
-        gitOrigin: config.ATELIER_GIT_ORIGIN,
-        secret: config.JWT_SECRET,
-        scratchFolder,
-        announceChecksStarted: (workflowId) => workflows.announceChecksStarted(workflowId),
-      }),
-      ...createTrialJudgeActivities({ orm, sandbox }),
-    },
+    activities: faults.around(
+      {
+        ...createJudgingActivities({
+          orm,
+          sandbox: faults.sandbox(sandbox),
+          blobs: createBlobStore(join(config.ATELIER_DATA, 'blobs')),
+          gitOrigin: config.ATELIER_GIT_ORIGIN,
+          secret: config.JWT_SECRET,
+          scratchFolder,
+          announceChecksStarted: (workflowId) => workflows.announceChecksStarted(workflowId),
+        }),
+        ...createTrialJudgeActivities({ orm, sandbox }),
+      },
+      { judgeSubmission: 'clone' },
+    ),
   },
   async () => {
     stopReaping();

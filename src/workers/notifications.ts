@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { createNotificationActivities } from '../activities/notifications.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
+import { openFaults } from '../faults.ts';
 import { createLogger } from '../logger.ts';
 import { createLocalMailbox, createSmtpMailer, type Mailer, smtpConnections } from '../mail/mailer.ts';
 import { taskQueues } from '../workflows/contract.ts';
@@ -10,8 +11,9 @@ import { runWorker } from './create-worker.ts';
 /** The notifications worker: the only process that talks to the mail server. */
 const config = readConfig(process.env);
 const logger = createLogger('notifications-worker', config.LOG_LEVEL);
-const orm = await openOrm(config.ATELIER_DATABASE_URL);
-const mailer = openMailer();
+const faults = openFaults(config);
+const orm = await openOrm(config.ATELIER_DATABASE_URL, faults.orm);
+const mailer = faults.mailer(openMailer());
 await runWorker(
   config,
   logger,
@@ -19,7 +21,9 @@ await runWorker(
     taskQueue: taskQueues.notifications,
     // What waits for a connection waits in the queue: its time to send has not begun, and no crash takes it along.
     maxConcurrentActivityTaskExecutions: smtpConnections,
-    activities: createNotificationActivities({ orm, mailer, origin: config.ATELIER_ORIGIN }),
+    activities: faults.around(createNotificationActivities({ orm, mailer, origin: config.ATELIER_ORIGIN }), {
+      sendMail: 'send-mail',
+    }),
   },
   async () => {
     mailer.close();

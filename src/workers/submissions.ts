@@ -5,6 +5,7 @@ import { createSubmissionActivities } from '../activities/submissions.ts';
 import { createTrialRunActivities } from '../activities/trial-runs.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
+import { openFaults } from '../faults.ts';
 import { removeStaleFetches } from '../git/read-commit.ts';
 import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
@@ -35,15 +36,16 @@ const staleFetchMs = 10 * 60_000;
 /** How often what is old is removed: fetches of dead workers, trial runs, keys, ended sessions. */
 const cleaningIntervalMs = 5 * 60_000;
 
-const orm = await openOrm(config.ATELIER_DATABASE_URL);
+const faults = openFaults(config);
+const orm = await openOrm(config.ATELIER_DATABASE_URL, faults.orm);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
 await prepareNamespace(client);
 const workflows = createSubmissionWorkflows(client);
 const stopRelay = new AbortController();
 const relay = runRelay({
   orm,
-  workflows,
-  startDelivery: createDeliveryStarter(client),
+  workflows: faults.around(workflows, { start: 'relay-start' }),
+  ...faults.around({ startDelivery: createDeliveryStarter(client) }, { startDelivery: 'enqueue-mail' }),
   startOverride: (overrideId) => createOverrideWorkflows(client).start(overrideId),
   logger,
   signal: stopRelay.signal,
@@ -78,11 +80,21 @@ await runWorker(
   {
     taskQueue: taskQueues.submissions,
     workflowsPath,
-    activities: {
-      ...createSubmissionActivities({ orm, repositories, repoHosts: config.REPO_HOSTS, scratchFolder }),
-      ...createOverrideActivities({ orm, workflows }),
-      ...createTrialRunActivities({ orm }),
-    },
+    activities: faults.around(
+      {
+        ...createSubmissionActivities({ orm, repositories, repoHosts: config.REPO_HOSTS, scratchFolder }),
+        ...createOverrideActivities({ orm, workflows }),
+        ...createTrialRunActivities({ orm }),
+      },
+      {
+        fetchSource: 'fetch-source',
+        fetchRemoteSource: 'fetch-source',
+        openReview: 'await-review',
+        commitDecision: 'apply-tx',
+        commitOverride: 'reverse-xp',
+        concludeWithoutReview: 'close',
+      },
+    ),
   },
   async () => {
     stopReconciling();
