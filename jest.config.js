@@ -1,5 +1,5 @@
 /** Suites by layer: each project names what real parts it needs; scripts/test.js brings them up. */
-const project = (displayName) => ({
+export const project = (displayName) => ({
   displayName,
   rootDir: import.meta.dirname,
   testEnvironment: 'node',

@@ -129,8 +129,9 @@ export function openFaults({ FAULT, ATELIER_DATA }: Pick<Config, 'FAULT' | 'ATEL
     try {
       writeFileSync(faultMarker(ATELIER_DATA, fault), `${process.pid}`, { flag: 'wx' });
       return true;
-    } catch {
-      return false;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw error;
     }
   }
 
