@@ -2,7 +2,7 @@ import { heartbeat } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
 import { MailRefused, type Mailer } from '../mail/mailer.ts';
 import { writeMail } from '../mail/templates.ts';
-import { markDelivered, markFailed, recordDeliveryError, selectDelivery } from '../services/notifications.ts';
+import { markDelivered, markFailed, recordDeliveryError, selectDelivery } from '../services/deliveries.ts';
 import { withFailures } from './failures.ts';
 
 export type NotificationActivities = ReturnType<typeof createNotificationActivities>;

@@ -1,4 +1,4 @@
-import type { DeliveryDetails } from '../services/notifications.ts';
+import type { DeliveryDetails } from '../services/deliveries.ts';
 import type { Mail } from './mailer.ts';
 
 /** A part of a letter: a paragraph of ours, what somebody wrote, or a list of ours. */

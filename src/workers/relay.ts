@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Orm } from '../database/orm.ts';
 import type { DeliveryToStart } from '../domain/notifications.ts';
 import type { Logger } from '../logger.ts';
-import { relayUnstartedDeliveries } from '../services/notifications.ts';
+import { relayUnstartedDeliveries } from '../services/deliveries.ts';
 import { relayUnstartedOverrides } from '../services/overrides.ts';
 import { relayUnstartedSubmissions } from '../services/submissions.ts';
 import type { SubmissionWorkflows } from '../temporal/submissions.ts';

@@ -3,7 +3,8 @@ import { newId } from '../../src/database/columns.ts';
 import { Delivery, Notification } from '../../src/database/entities/notifications.ts';
 import { AuditEntry } from '../../src/database/entities/operations.ts';
 import type { NotificationKind } from '../../src/domain/notifications.ts';
-import { markDelivered, markFailed, notify as tell } from '../../src/services/notifications.ts';
+import { markDelivered, markFailed } from '../../src/services/deliveries.ts';
+import { notify as tell } from '../../src/services/notifications.ts';
 import { createUser } from '../support/factories.ts';
 import { answerOf, as, createSubmissionInReview, expectProblem, signIn, startApi, type TestApi } from './support.ts';
 

@@ -4,7 +4,7 @@ import type { Email } from 'postal-mime';
 import { notificationKinds } from '../../src/domain/notifications.ts';
 import { createSmtpMailer, type Mailer } from '../../src/mail/mailer.ts';
 import { writeMail } from '../../src/mail/templates.ts';
-import type { DeliveryDetails } from '../../src/services/notifications.ts';
+import type { DeliveryDetails } from '../../src/services/deliveries.ts';
 import { MailServer } from '../support/mail-server.ts';
 
 const origin = 'https://academy.example';

@@ -10,16 +10,14 @@ import type { OverridableStatus } from '../../src/domain/tasks.ts';
 import { insertCheckRun } from '../../src/services/check-runs.ts';
 import {
   listDeliveries,
-  listNotifications,
   markDelivered,
   markFailed,
-  markNotificationsRead,
-  notify,
   recordDeliveryError,
   relayUnstartedDeliveries,
   retryDelivery,
   selectDelivery,
-} from '../../src/services/notifications.ts';
+} from '../../src/services/deliveries.ts';
+import { listNotifications, markNotificationsRead, notify } from '../../src/services/notifications.ts';
 import { commitOverride } from '../../src/services/overrides.ts';
 import { commitDecision, requestDecision } from '../../src/services/reviews.ts';
 import { concludeWithoutReview, remindReviewers, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';

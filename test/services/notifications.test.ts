@@ -2,14 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { newId } from '../../src/database/columns.ts';
 import { Delivery, Notification } from '../../src/database/entities/notifications.ts';
 import type { NotificationKind } from '../../src/domain/notifications.ts';
-import {
-  listNotifications,
-  markDelivered,
-  markNotificationRead,
-  notify,
-  relayUnstartedDeliveries,
-  selectDelivery,
-} from '../../src/services/notifications.ts';
+import { markDelivered, relayUnstartedDeliveries, selectDelivery } from '../../src/services/deliveries.ts';
+import { listNotifications, markNotificationRead, notify } from '../../src/services/notifications.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createUser, publishDemoCourse } from '../support/factories.ts';
 import { createAttemptInReview, unknownId } from './support.ts';

@@ -1,11 +1,6 @@
 import { once } from '../../services/idempotency.ts';
-import {
-  listDeliveries,
-  listNotifications,
-  markNotificationRead,
-  markNotificationsRead,
-  retryDelivery,
-} from '../../services/notifications.ts';
+import { listDeliveries, retryDelivery } from '../../services/deliveries.ts';
+import { listNotifications, markNotificationRead, markNotificationsRead } from '../../services/notifications.ts';
 import { deliveryWorkflowId } from '../../temporal/deliveries.ts';
 import type { notificationsContract } from '../contract/notifications.ts';
 import type { Dependencies } from '../dependencies.ts';
