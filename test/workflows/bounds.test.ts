@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { WorkflowBundle } from '@temporalio/worker';
 import {
   checksStarted,
   claimReview,
@@ -12,7 +10,6 @@ import {
   releaseReview,
   reviewDecided,
 } from '../../src/workflows/contract.ts';
-import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import {
   claimOf,
   createFakeActivities,
@@ -23,19 +20,10 @@ import {
   startSubmission,
   waitForStage,
   withWorkers,
+  useTemporal,
 } from './support.ts';
 
-let env: TestWorkflowEnvironment;
-let bundle: WorkflowBundle;
-
-beforeAll(async () => {
-  env = await startTemporal();
-  bundle = await bundleWorkflows();
-}, 60_000);
-
-afterAll(async () => {
-  await env.teardown();
-});
+const temporal = useTemporal();
 
 async function historyOf(handle: Handle): Promise<{ events: number; bytes: number }> {
   const history = await handle.fetchHistory();
@@ -54,8 +42,8 @@ describe('one attempt', () => {
     const { activities } = createFakeActivities({
       recordOverrideSignal: async () => ({ status: 'ignored', message: 'not an admin' }),
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await often(300, async () => {
         const refused = handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED', studentId)] });
@@ -80,8 +68,8 @@ describe('one attempt', () => {
     const { calls, activities } = createFakeActivities({
       recordOverrideSignal: async () => ({ status: 'ignored', message: 'malformed' }),
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const signals = [reviewDecided, parkedResolved, overrideRequested, checksStarted] as const;
       const contents = [

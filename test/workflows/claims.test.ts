@@ -1,10 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { WorkflowUpdateFailedError, WorkflowUpdateStage } from '@temporalio/client';
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { WorkflowBundle } from '@temporalio/worker';
 import { cancelSubmission, claimReview, decideReview, releaseReview, searchAttributes } from '../../src/workflows/contract.ts';
-import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import { waitFor } from '../support/wait.ts';
 import {
   claimOf,
@@ -22,19 +19,10 @@ import {
   waitForCall,
   waitForStage,
   withWorkers,
+  useTemporal,
 } from './support.ts';
 
-let env: TestWorkflowEnvironment;
-let bundle: WorkflowBundle;
-
-beforeAll(async () => {
-  env = await startTemporal();
-  bundle = await bundleWorkflows();
-}, 60_000);
-
-afterAll(async () => {
-  await env.teardown();
-});
+const temporal = useTemporal();
 
 const [ann, ben, admin] = [randomUUID(), randomUUID(), randomUUID()];
 
@@ -53,8 +41,8 @@ async function inReview(
   use: (handle: Handle, calls: string[]) => Promise<void>,
 ): Promise<void> {
   const { calls, activities } = createFakeActivities(overrides);
-  await withWorkers(env, bundle, activities, async () => {
-    const { handle } = await startSubmission(env);
+  await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+    const { handle } = await startSubmission(temporal.env);
     await waitForStage(handle, 'AWAITING_REVIEW');
     await use(handle, calls);
   });
@@ -80,8 +68,8 @@ describe('a claim', () => {
   it('is refused before the review is open, to the student, and malformed', async () => {
     const judging = Promise.withResolvers<never>();
     const { activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       expect(await refusalType(claimBy(handle, ann))).toBe('invalid-state');
       expect(await refusalType(claimBy(handle, studentId, true))).toBe('self-review');
       for (const malformed of [null, {}, 'claim']) {
@@ -96,8 +84,8 @@ describe('a claim', () => {
 
   it('is kept from the student’s cancel, and ends with an admin’s', async () => {
     const { activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await claimBy(handle, ann);
       const cancel = (actorId: string, isAdmin: boolean) =>

@@ -1,9 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { WorkflowBundle } from '@temporalio/worker';
+import { describe, expect, it } from '@jest/globals';
 import { claimReview, decideReview } from '../../src/workflows/contract.ts';
-import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import {
   claimOf,
   createFakeActivities,
@@ -16,19 +13,10 @@ import {
   waitForCall,
   waitForStage,
   withWorkers,
+  useTemporal,
 } from './support.ts';
 
-let env: TestWorkflowEnvironment;
-let bundle: WorkflowBundle;
-
-beforeAll(async () => {
-  env = await startTemporal();
-  bundle = await bundleWorkflows();
-}, 60_000);
-
-afterAll(async () => {
-  await env.teardown();
-});
+const temporal = useTemporal();
 
 /** PostgreSQL has another end already: of an override, or of another workflow of the submission. */
 const approved = async () => ({ conclusion: 'approved' }) as const;
@@ -74,8 +62,8 @@ const cases: [keyof FakeActivities, Partial<FakeActivities>, (handle: Handle) =>
 describe('a step that finds the submission ended', () => {
   it.each(cases)('ends the workflow with that conclusion: %s', async (step, overrides, act) => {
     const { calls, activities } = createFakeActivities(overrides);
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await act(handle);
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
     });
@@ -88,16 +76,16 @@ describe('a step that finds the submission ended', () => {
       judgeSubmission: async () => ({ status: 'judged', verdict: 'wrong-answer', checkRunId: 'run-1' }),
       concludeWithoutReview: approved,
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
     });
   });
 
   it('tells a reviewer who claims meanwhile, and leaves the end to the next step', async () => {
     const { calls, activities } = createFakeActivities({ commitClaim: approved });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await inReview(handle);
       const claimed = handle.executeUpdate(claimReview, { args: [claimOf(randomUUID())] });
       expect(await refusalType(claimed)).toBe('already-decided');

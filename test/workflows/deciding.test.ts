@@ -1,9 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { WorkflowBundle } from '@temporalio/worker';
+import { describe, expect, it } from '@jest/globals';
 import { cancelSubmission, decideReview, reviewDecided } from '../../src/workflows/contract.ts';
-import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import {
   createFakeActivities,
   type FakeActivities,
@@ -15,28 +12,19 @@ import {
   waitForCall,
   waitForStage,
   withWorkers,
+  useTemporal,
 } from './support.ts';
 
 const cancelOf = (actorId: string, isAdmin = false) => ({ requestId: randomUUID(), actorId, isAdmin });
 
-let env: TestWorkflowEnvironment;
-let bundle: WorkflowBundle;
-
-beforeAll(async () => {
-  env = await startTemporal();
-  bundle = await bundleWorkflows();
-}, 60_000);
-
-afterAll(async () => {
-  await env.teardown();
-});
+const temporal = useTemporal();
 
 describe('deciding', () => {
   it('refuses a decision while the checks run, one of the student, and a malformed one', async () => {
     const judging = Promise.withResolvers<never>();
     const { activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       const update = (decision: unknown) => refusalType(handle.executeUpdate(decideReview, { args: [decision as never] }));
       expect(await update(decisionOf('APPROVED'))).toBe('invalid-state');
       expect(await update(decisionOf('APPROVED', studentId))).toBe('self-review');
@@ -49,8 +37,8 @@ describe('deciding', () => {
 
   it('takes one of six decisions at once and refuses the others as decided', async () => {
     const { calls, activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const decisions = Array.from({ length: 6 }, (_, index) => decisionOf(index % 2 === 0 ? 'APPROVED' : 'REJECTED'));
       const answers = await Promise.all(
@@ -70,8 +58,8 @@ describe('deciding', () => {
 
   it('answers the same update id with the same review, also after the end', async () => {
     const { calls, activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const decision = decisionOf('APPROVED');
       const ask = () => handle.executeUpdate(decideReview, { updateId: decision.requestId, args: [decision] });
@@ -90,8 +78,8 @@ describe('deciding', () => {
           ? { status: 'refused', kind: 'forbidden', message: 'no longer a reviewer' }
           : { status: 'committed', reviewId: `review-of-${requestId}`, xpAdded: 50 },
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const refused = handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED', demoted)] });
       expect(await refusalType(refused)).toBe('forbidden');
@@ -109,8 +97,8 @@ describe('deciding', () => {
           ? { status: 'committed', reviewId: `review-of-${requestId}`, xpAdded: 50 }
           : { status: 'refused', kind: 'forbidden', message: 'not a reviewer yet' },
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const decision = decisionOf('APPROVED');
       expect(await refusalType(handle.executeUpdate(decideReview, { args: [decision] }))).toBe('forbidden');
@@ -129,8 +117,8 @@ describe('deciding', () => {
         return { status: 'committed', reviewId: 'review-1', xpAdded: 50 };
       },
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId, submissionId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId, submissionId } = await startSubmission(temporal.env);
       await handle.signal(reviewDecided, null as never);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const { via: _, ...signal } = decisionOf('APPROVED');
@@ -149,8 +137,8 @@ describe('taking back', () => {
   it('ends a submission in the queue, in its checks and in review, for the student and for admins', async () => {
     const judging = Promise.withResolvers<never>();
     const { calls, activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       await waitForCall(calls, 'judgeSubmission');
       await handle.executeUpdate(cancelSubmission, { args: [cancelOf(studentId)] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'cancelled' });
@@ -159,8 +147,8 @@ describe('taking back', () => {
     });
     expect(calls.at(-1)).toBe('concludeWithoutReview cancelled');
     const inReview = createFakeActivities();
-    await withWorkers(env, bundle, inReview.activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, inReview.activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await handle.executeUpdate(cancelSubmission, { args: [cancelOf(randomUUID(), true)] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
@@ -172,8 +160,8 @@ describe('taking back', () => {
   it('does not charge the student for a judging that was done before it heard of the end', async () => {
     const judging = Promise.withResolvers<Awaited<ReturnType<FakeActivities['judgeSubmission']>>>();
     const { calls, activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       await waitForCall(calls, 'judgeSubmission');
       await handle.executeUpdate(cancelSubmission, { args: [cancelOf(studentId)] });
       judging.resolve({ status: 'judged', verdict: 'wrong-answer', checkRunId: 'run-1' });
@@ -184,8 +172,8 @@ describe('taking back', () => {
   it('takes no decision from the moment on in which it is told', async () => {
     const concluding = Promise.withResolvers<{ conclusion: 'cancelled' }>();
     const { activities } = createFakeActivities({ concludeWithoutReview: () => concluding.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await handle.executeUpdate(cancelSubmission, { args: [cancelOf(studentId)] });
       expect(await refusalType(handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] }))).toBe('invalid-state');
@@ -197,8 +185,8 @@ describe('taking back', () => {
   it('is refused for others, and once a decision is taken', async () => {
     const committing = Promise.withResolvers<Awaited<ReturnType<FakeActivities['commitDecision']>>>();
     const { calls, activities } = createFakeActivities({ commitDecision: () => committing.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const cancel = (request: unknown) => refusalType(handle.executeUpdate(cancelSubmission, { args: [request as never] }));
       expect(await cancel(cancelOf(randomUUID()))).toBe('forbidden');
@@ -214,8 +202,8 @@ describe('taking back', () => {
 
   it("ends in order when the workflow is cancelled in Temporal's web UI", async () => {
     const { calls, activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await handle.cancel();
       await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });

@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { WorkflowBundle } from '@temporalio/worker';
+import { describe, expect, it } from '@jest/globals';
 import {
   cancelSubmission,
   claimReview,
@@ -9,7 +7,6 @@ import {
   overrideRequested,
   overrideSubmission,
 } from '../../src/workflows/contract.ts';
-import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import { waitFor } from '../support/wait.ts';
 import {
   claimOf,
@@ -24,19 +21,10 @@ import {
   waitForCall,
   waitForStage,
   withWorkers,
+  useTemporal,
 } from './support.ts';
 
-let env: TestWorkflowEnvironment;
-let bundle: WorkflowBundle;
-
-beforeAll(async () => {
-  env = await startTemporal();
-  bundle = await bundleWorkflows();
-}, 60_000);
-
-afterAll(async () => {
-  await env.teardown();
-});
+const temporal = useTemporal();
 
 const overrideBy = (handle: Handle, overrideId: unknown = randomUUID()) =>
   handle.executeUpdate(overrideSubmission, { args: [{ overrideId } as never] });
@@ -49,8 +37,8 @@ describe('an override', () => {
   it('ends a submission in its checks, with what was committed', async () => {
     const judging = Promise.withResolvers<never>();
     const { calls, activities } = approvedByOverride({ judgeSubmission: () => judging.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForCall(calls, 'judgeSubmission');
       await overrideBy(handle);
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
@@ -62,14 +50,14 @@ describe('an override', () => {
 
   it('ends a submission that nobody has claimed, and one that somebody has', async () => {
     const { activities } = approvedByOverride();
-    await withWorkers(env, bundle, activities, async () => {
-      const free = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const free = await startSubmission(temporal.env);
       await waitForStage(free.handle, 'AWAITING_REVIEW');
       await overrideBy(free.handle);
       await expect(free.handle.result()).resolves.toEqual({ conclusion: 'approved' });
       await record(free.handle, 'overridden-in-review');
 
-      const claimed = await startSubmission(env);
+      const claimed = await startSubmission(temporal.env);
       await waitForStage(claimed.handle, 'AWAITING_REVIEW');
       await claimed.handle.executeUpdate(claimReview, { args: [claimOf(randomUUID())] });
       await overrideBy(claimed.handle);
@@ -79,8 +67,8 @@ describe('an override', () => {
 
   it('ends a submission that is parked', async () => {
     const { activities } = approvedByOverride({ judgeSubmission: () => Promise.reject(permanentFailure('no such runner')) });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'PARKED');
       await overrideBy(handle);
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
@@ -91,9 +79,9 @@ describe('an override', () => {
   it('ends a submission before its first step, where it comes first', async () => {
     const { calls, activities } = approvedByOverride();
     // Both wait for a worker: the override is in the workflow's first task.
-    const { handle } = await startSubmission(env);
+    const { handle } = await startSubmission(temporal.env);
     const overriding = overrideBy(handle);
-    await withWorkers(env, bundle, activities, async () => {
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
       await overriding;
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
     });
@@ -103,8 +91,8 @@ describe('an override', () => {
   it('is refused while a decision is committed, which comes first', async () => {
     const committing = Promise.withResolvers<Awaited<ReturnType<FakeActivities['commitDecision']>>>();
     const { calls, activities } = createFakeActivities({ commitDecision: () => committing.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const decided = handle.executeUpdate(decideReview, { args: [decisionOf('REJECTED')] });
       await waitForCall(calls, 'commitDecision');
@@ -119,8 +107,8 @@ describe('an override', () => {
   it('takes no decision, claim, cancel or other override from the moment on in which it is told', async () => {
     const committing = Promise.withResolvers<void>();
     const { activities } = approvedByOverride({ commitOverride: () => committing.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, studentId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, studentId } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await overrideBy(handle);
       const cancel = { requestId: randomUUID(), actorId: studentId, isAdmin: false };
@@ -135,8 +123,8 @@ describe('an override', () => {
 
   it('that cannot be committed here ends the submission all the same, and fails no workflow', async () => {
     const { activities } = createFakeActivities({ commitOverride: () => Promise.reject(permanentFailure('there is none')) });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await overrideBy(handle);
       await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
@@ -145,8 +133,8 @@ describe('an override', () => {
 
   it('that names none is refused', async () => {
     const { activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       expect(await refusalType(overrideBy(handle, 7))).toBe('validation');
       expect(await refusalType(handle.executeUpdate(overrideSubmission, { args: [null as never] }))).toBe('validation');
@@ -167,8 +155,8 @@ describe('an override by signal', () => {
         return { status: 'recorded' };
       },
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, submissionId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, submissionId } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await handle.signal(overrideRequested, signal);
       await waitFor('the signal to be stored', async () => stored[0] ?? null);
@@ -186,8 +174,8 @@ describe('an override by signal', () => {
         return { status: 'ignored', message: 'no such admin' };
       },
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const strays = [
         null,

@@ -1,6 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { WorkflowBundle } from '@temporalio/worker';
+import { describe, expect, it } from '@jest/globals';
 import {
   checksStarted,
   decideReview,
@@ -9,7 +7,6 @@ import {
   searchAttributes,
   submissionState,
 } from '../../src/workflows/contract.ts';
-import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import { waitFor } from '../support/wait.ts';
 import {
   createFakeActivities,
@@ -24,25 +21,16 @@ import {
   waitForCall,
   waitForStage,
   withWorkers,
+  useTemporal,
 } from './support.ts';
 
-let env: TestWorkflowEnvironment;
-let bundle: WorkflowBundle;
-
-beforeAll(async () => {
-  env = await startTemporal();
-  bundle = await bundleWorkflows();
-}, 60_000);
-
-afterAll(async () => {
-  await env.teardown();
-});
+const temporal = useTemporal();
 
 describe('from submitted to concluded', () => {
   it('fetches, judges, opens the review, and commits the decision of an update', async () => {
     const { calls, activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const decision = decisionOf('APPROVED');
       const answer = await handle.executeUpdate(decideReview, { updateId: decision.requestId, args: [decision] });
@@ -55,8 +43,8 @@ describe('from submitted to concluded', () => {
 
   it('ends as rejected by a rejection', async () => {
     const { activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await handle.executeUpdate(decideReview, { args: [decisionOf('REJECTED')] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'rejected' });
@@ -68,8 +56,8 @@ describe('from submitted to concluded', () => {
     const { calls, activities } = createFakeActivities({
       judgeSubmission: async () => ({ status: 'judged', verdict: 'wrong-answer', checkRunId: 'run-1' }),
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await expect(handle.result()).resolves.toEqual({ conclusion: 'checks-failed' });
       await record(handle, 'checks-failed');
     });
@@ -88,8 +76,8 @@ describe('from submitted to concluded', () => {
     ['the judge', { judgeSubmission: async () => ({ status: 'source-unavailable' as const }) }],
   ])('ends as source-unavailable when %s does not find the source', async (_, overrides) => {
     const { calls, activities } = createFakeActivities(overrides);
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await expect(handle.result()).resolves.toEqual({ conclusion: 'source-unavailable' });
       await record(handle, 'source-unavailable');
     });
@@ -98,8 +86,8 @@ describe('from submitted to concluded', () => {
 
   it("fetches another host's repository in a step of its own", async () => {
     const { calls, activities } = createFakeActivities({ fetchSource: async () => ({ status: 'remote' }) });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
@@ -110,8 +98,8 @@ describe('from submitted to concluded', () => {
 
   it('shows its stage in the search attributes, by which an admin finds it', async () => {
     const { activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const { typedSearchAttributes } = await handle.describe();
       expect(typedSearchAttributes.get(searchAttributes.submissionStatus)).toBe('AWAITING_REVIEW');
@@ -126,8 +114,8 @@ describe('from submitted to concluded', () => {
   it('is QUEUED until the judge says that it has begun', async () => {
     const judging = Promise.withResolvers<Awaited<ReturnType<FakeActivities['judgeSubmission']>>>();
     const { activities } = createFakeActivities({ judgeSubmission: () => judging.promise });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       expect(await stageOf(handle)).toBe('QUEUED');
       await handle.signal(checksStarted);
       await waitForStage(handle, 'CHECKING');
@@ -143,8 +131,8 @@ describe('waiting', () => {
     const { calls, activities } = createFakeActivities({
       openReview: async () => ({ remindAt: Date.now() + 200, dueAt: Date.now() + 400 }),
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForCall(calls, 'remindReviewers review-overdue');
       expect(await stageOf(handle)).toBe('AWAITING_REVIEW');
       await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
@@ -169,14 +157,14 @@ describe('waiting', () => {
         return { remindAt, dueAt: remindAt + hourMs };
       },
     });
-    const { handle } = await withWorkers(env, bundle, activities, async () => {
-      const started = await startSubmission(env);
+    const { handle } = await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const started = await startSubmission(temporal.env);
       await waitForStage(started.handle, 'AWAITING_REVIEW');
       return started;
     });
     const whileAway = [...calls];
     await waitFor('the instant', async () => (Date.now() > remindAt ? true : null));
-    await withWorkers(env, bundle, activities, async () => {
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
       await waitForCall(calls, 'remindReviewers review-reminder');
       await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
       await handle.result();
@@ -187,12 +175,12 @@ describe('waiting', () => {
 
   it('goes on under the next worker where the last one stopped', async () => {
     const { calls, activities } = createFakeActivities();
-    const { handle } = await withWorkers(env, bundle, activities, async () => {
-      const started = await startSubmission(env);
+    const { handle } = await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const started = await startSubmission(temporal.env);
       await waitForStage(started.handle, 'AWAITING_REVIEW');
       return started;
     });
-    await withWorkers(env, bundle, activities, async () => {
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
       await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
       await handle.result();
     });
@@ -210,8 +198,8 @@ describe('our own trouble', () => {
         return { status: 'judged', verdict: 'accepted', checkRunId: 'run-1' };
       },
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'PARKED');
       expect(await handle.query(submissionState)).toEqual({ stage: 'PARKED', parkedReason: 'the runner image is gone' });
       await handle.signal(parkedResolved, { action: 'nonsense' } as never);
@@ -228,8 +216,8 @@ describe('our own trouble', () => {
     const { calls, activities } = createFakeActivities({
       judgeSubmission: async () => Promise.reject(permanentFailure('no such runner')),
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'PARKED');
       await handle.signal(parkedResolved, { action: 'close' });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
@@ -246,8 +234,8 @@ describe('our own trouble', () => {
         return { status: 'committed', reviewId: `review-of-${requestId}`, xpAdded: 50 };
       },
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       const failed = handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
       expect(await refusalType(failed)).toBe('invalid-state');
@@ -269,8 +257,8 @@ describe('our own trouble', () => {
         return { status: 'ready' };
       },
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'PARKED');
       const resolve = (request: unknown) => handle.executeUpdate(resolveParked, { args: [request as never] });
       for (const malformed of [null, {}, { action: 'approve' }]) expect(await refusalType(resolve(malformed))).toBe('validation');
@@ -289,8 +277,8 @@ describe('our own trouble', () => {
     const { calls, activities } = createFakeActivities({
       fetchSource: () => Promise.reject(permanentFailure('the disk is full')),
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'PARKED');
       await handle.executeUpdate(resolveParked, { args: [{ action: 'close' }] });
       await expect(handle.result()).resolves.toEqual({ conclusion: 'closed-by-admin' });
@@ -308,8 +296,8 @@ describe('our own trouble', () => {
       judgeSubmission: () => Promise.reject(failure),
       enterStage: async (input) => void parked.push(input),
     });
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle, submissionId } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle, submissionId } = await startSubmission(temporal.env);
       await waitForStage(handle, 'PARKED');
       await handle.executeUpdate(resolveParked, { args: [{ action: 'close' }] });
       await handle.result();
@@ -319,8 +307,8 @@ describe('our own trouble', () => {
 
   it('ignores a redrive of a submission that is not parked', async () => {
     const { activities } = createFakeActivities();
-    await withWorkers(env, bundle, activities, async () => {
-      const { handle } = await startSubmission(env);
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
       await waitForStage(handle, 'AWAITING_REVIEW');
       await handle.signal(parkedResolved, { action: 'close' });
       expect(await stageOf(handle)).toBe('AWAITING_REVIEW');

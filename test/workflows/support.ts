@@ -1,3 +1,5 @@
+import { afterAll, beforeAll } from '@jest/globals';
+import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -134,4 +136,23 @@ export async function record(handle: Handle, branch: string): Promise<void> {
     .replaceAll(/"identity": *"[^"]*"/g, '"identity":"worker"')
     .replaceAll(join(import.meta.dirname, '../..'), '');
   await writeFile(join(historiesFolder, `${release}-${branch}.json`), history);
+}
+
+/** A Temporal server of its own and the bundled workflows for all tests of a file. */
+export function useTemporal(): { readonly env: TestWorkflowEnvironment; readonly bundle: WorkflowBundle } {
+  let env: TestWorkflowEnvironment;
+  let bundle: WorkflowBundle;
+  beforeAll(async () => {
+    env = await startTemporal();
+    bundle = await bundleWorkflows();
+  }, 60_000);
+  afterAll(() => env.teardown());
+  return {
+    get env() {
+      return env;
+    },
+    get bundle() {
+      return bundle;
+    },
+  };
 }
