@@ -185,7 +185,11 @@ export function openFaults({ FAULT, ATELIER_DATA }: Pick<Config, 'FAULT' | 'ATEL
         get identity() {
           return sandbox.identity;
         },
+        get languages() {
+          return sandbox.languages;
+        },
         reap: (now) => sandbox.reap(now),
+        close: () => sandbox.close(),
         async run(job, options) {
           const here = position.getStore();
           const enter = (step: FaultStep) => {

@@ -4,7 +4,7 @@ import type { Verdict } from '../domain/check-runs.ts';
 import type { Conclusion } from '../domain/submissions.ts';
 import { signJobToken } from '../git/job-token.ts';
 import { type CommitFile, isMissingCommit, readCommit, SourceProblem } from '../git/read-commit.ts';
-import { judgeProject, projectFiles, projectRuns } from '../sandbox/project-checks.ts';
+import { judge } from '../sandbox/judge.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { insertCheckRun, selectOptionalCheckRun } from '../services/check-runs.ts';
 import { selectRevisionForChecks } from '../services/exercises.ts';
@@ -73,17 +73,13 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     }
 
     const deadline = new Date(startedAt.getTime() + judgingTimeoutMs);
-    const job = {
-      label: { submissionId: submission.id, attempt: activityInfo().attempt, deadline },
-      files: projectFiles(revision, submitted),
-      runs: projectRuns(revision),
-    };
+    const label = { submissionId: submission.id, attempt: activityInfo().attempt, deadline };
     // Read in the turn that starts the job: the sandbox may be replaced by a better one while this one works.
     const { identity, kind } = sandbox;
-    const results = await sandbox.run(job, { signal, onRunStart: (name) => announceRun(submission.id, name) });
-    const judged = judgeProject(revision, results);
+    const onRunStart = (name: string): void => announceRun(submission.id, name);
+    const judged = await judge(revision, submitted, { sandbox, label, signal, onRunStart });
     const runs = await Promise.all(
-      results.map(async ({ stdout, stderr, report: _report, ...run }) => ({
+      judged.runs.map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
         ...run,
         stdoutKey: await blobs.put(stdout),
         stderrKey: await blobs.put(stderr),
@@ -91,7 +87,8 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     );
     const summary = await insertCheckRun(orm.em.fork(), {
       ...key,
-      ...judged,
+      ...judged.checks,
+      score: null,
       runs,
       sandboxKind: kind,
       sandboxIdentity: identity,

@@ -4,7 +4,7 @@ import type { Pool, PoolClient } from 'pg';
 import { CheckRun, TestCaseResult } from './entities/check-runs.ts';
 import { Course } from './entities/courses.ts';
 import { Cohort, Enrolment } from './entities/enrolments.ts';
-import { Exercise, ExerciseRevision, RevisionFile } from './entities/exercises.ts';
+import { Exercise, ExerciseRevision, ReferenceMeasure, RevisionFile } from './entities/exercises.ts';
 import { Delivery, Notification } from './entities/notifications.ts';
 import { Activity, AuditEntry, IdempotencyKey, Installation, StreamTicket } from './entities/operations.ts';
 import { XpEntry } from './entities/progress.ts';
@@ -36,6 +36,7 @@ const entities = [
   Override,
   RefreshToken,
   Review,
+  ReferenceMeasure,
   RevisionFile,
   Session,
   StreamTicket,

@@ -1,5 +1,5 @@
 /** Languages that exercises can be written in; `sandbox/languages.ts` says how each is run. */
-export const languageNames = ['javascript', 'python'] as const;
+export const languageNames = ['javascript', 'typescript', 'python', 'java', 'c', 'cpp', 'go', 'rust'] as const;
 export type Language = (typeof languageNames)[number];
 
 /** What the sandbox saw of one process. */
@@ -32,6 +32,46 @@ export interface ReportedTest {
   readonly outcome: 'passed' | 'failed' | 'skipped';
   readonly message: string;
   readonly timeMs: number;
+}
+
+/** One test of an exercise as judged, whatever its kind; a student sees of a hidden one the outcome, the verdict and the hint alone. */
+export interface JudgedTest {
+  readonly suite: 'visible' | 'hidden';
+  /** Group of test cases; for a project its suite. */
+  readonly group: string;
+  readonly name: string;
+  readonly outcome: ReportedTest['outcome'];
+  /** Null where a report said no more than the outcome. */
+  readonly verdict: Verdict | null;
+  readonly message: string;
+  /** Expected against actual, as lines with `-` and `+`; null where there is nothing to compare. */
+  readonly diff: string | null;
+  /** The exercise author's word for whoever fails here; may be shown for hidden tests. */
+  readonly hint: string;
+  readonly points: number;
+  readonly maxPoints: number;
+  readonly timeMs: number;
+  /** Null where the test shares its process with others. */
+  readonly cpuTimeMs: number | null;
+  readonly memoryPeakBytes: number | null;
+}
+
+/** What a judging says, whatever the kind of exercise. */
+export interface JudgedChecks {
+  readonly verdict: Verdict;
+  readonly tests: readonly JudgedTest[];
+  readonly lintFindings: readonly LintFinding[];
+  readonly points: number;
+  readonly maxPoints: number;
+  /** What the compiler said, cut; null where nothing was compiled. */
+  readonly compilerOutput: string | null;
+  /** The student's code ran in the process that wrote the report: a reviewer should look for a forged one. */
+  readonly testsShareProcess: boolean;
+  /** Things about the judging that its student should know, such as that an own package.json was not used. */
+  readonly notes: readonly string[];
+  readonly language: Language;
+  /** As the tool prints it, such as `Python 3.11.2`. */
+  readonly languageVersion: string;
 }
 
 /** One step of the checks as judged: `tests` is null where the report was missing, cut or no JUnit XML. */

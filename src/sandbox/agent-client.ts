@@ -177,7 +177,7 @@ async function makeRun(input: NodeJS.WritableStream, answers: Answers, run: RunR
   await answers.next('started', startTimeoutMs);
   options.onRunStart?.(run.name);
   const { type: _, report, ...result } = await answers.next('result', limits.wallTimeMs + resultSlackMs);
-  return { name: run.name, ...result, report: report?.toString() ?? null };
+  return { name: run.name, ...result, report: report?.toString() ?? null, artifact: null, hitProcessLimit: false };
 }
 
 /**

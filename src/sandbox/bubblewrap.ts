@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { Language } from '../domain/check-runs.ts';
 import type { RunLimits } from '../domain/exercises.ts';
 import { checkFiles, runJob, workFolderNeeds } from './agent-client.ts';
 import { runnerFolder } from './languages.ts';
@@ -122,6 +123,7 @@ async function openFolders(root: string): Promise<void> {
 export class BubblewrapSandbox implements Sandbox {
   readonly kind = 'bubblewrap';
   readonly identity: string;
+  readonly languages: ReadonlyMap<Language, string> = new Map();
   readonly #toolchainFolder: string;
 
   constructor(identity: string, toolchainFolder: string) {
@@ -164,6 +166,10 @@ export class BubblewrapSandbox implements Sandbox {
   reap(): Promise<number> {
     return Promise.resolve(0);
   }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
 }
 
 /** Resolves at the end of the process; also where it could not be started, which its closed output tells. */
@@ -178,6 +184,7 @@ const probeLimits: RunLimits = {
   processes: 64,
   outputBytes: 10_000,
   diskBytes: mebibyte,
+  fileCount: 100,
 };
 
 /**

@@ -90,6 +90,7 @@ async function openDocker(engine: DockerEngine, imageId: string): Promise<Docker
           processes: 16,
           outputBytes: 10_000,
           diskBytes: mebibyte,
+          fileCount: 100,
         },
       },
     ],
@@ -143,6 +144,10 @@ class ReplaceableSandbox implements Sandbox {
     return this.#current.identity;
   }
 
+  get languages(): Sandbox['languages'] {
+    return this.#current.languages;
+  }
+
   replaceBy(sandbox: Sandbox): void {
     this.#current = sandbox;
   }
@@ -153,6 +158,10 @@ class ReplaceableSandbox implements Sandbox {
 
   reap(now: Date): Promise<number> {
     return this.#current.reap(now);
+  }
+
+  close(): Promise<void> {
+    return this.#current.close();
   }
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
+import type { Language } from '../domain/check-runs.ts';
 import type { RunLimits } from '../domain/exercises.ts';
 import { abortOf, type AgentConnection, checkFiles, runJob, workFolderNeeds } from './agent-client.ts';
 import { runnerFolder } from './languages.ts';
@@ -127,6 +128,7 @@ function connectionOf(engine: DockerEngine, stream: NodeJS.ReadWriteStream): Age
 export class DockerSandbox implements Sandbox {
   readonly kind = 'docker';
   readonly identity: string;
+  readonly languages: ReadonlyMap<Language, string> = new Map();
   readonly #engine: DockerEngine;
 
   /** `imageId`: the content address of a runner image (`ensureRunnerImage`) that is present on `engine`. */
@@ -161,6 +163,10 @@ export class DockerSandbox implements Sandbox {
     } catch (error) {
       throw toSandboxError(error);
     }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 
   async #create(job: SandboxJob, signal: AbortSignal): Promise<Docker.Container> {

@@ -1,7 +1,8 @@
-import { checkRunVerdict, type LintFinding, type ReportedTest, type TestRun, type Verdict } from '../domain/check-runs.ts';
-import type { FileRole, ProjectRevision } from '../domain/exercises.ts';
+import { checkRunVerdict, type JudgedTest, type LintFinding, type TestRun } from '../domain/check-runs.ts';
+import type { FileRole, ProjectRevision, Revision, TestSuite } from '../domain/exercises.ts';
 import { foldersAbove } from '../domain/file-paths.ts';
 import { trialLimits } from '../domain/trial-runs.ts';
+import type { Judged, JudgingBench } from './judge.ts';
 import { parseJunitReport } from './junit-report.ts';
 import { languages } from './languages.ts';
 import { parseLintReport } from './lint-report.ts';
@@ -14,7 +15,7 @@ type Suite = (typeof suites)[number];
 /** Folders that are the exercise's alone: whatever a submission has there is left out. */
 const ownFolders = /^(?:test|tests|\.atelier|\.git)(?:\/|$)/;
 
-function ownFiles(revision: ProjectRevision, roles: readonly FileRole[]): SandboxFile[] {
+function ownFiles(revision: Revision, roles: readonly FileRole[]): SandboxFile[] {
   return revision.files
     .filter((file) => roles.includes(file.role))
     .map((file) => ({ path: file.path, content: Buffer.from(file.content) }));
@@ -24,7 +25,7 @@ function ownFiles(revision: ProjectRevision, roles: readonly FileRole[]): Sandbo
  * The submission's files, with the exercise's own tests and configuration in place of whatever came at their paths, also of a file
  * where the exercise has a folder and the other way round. Hidden tests are not among them: `projectRuns` hands them to their run.
  */
-export function projectFiles(revision: ProjectRevision, submitted: readonly SandboxFile[]): SandboxFile[] {
+export function projectFiles(revision: Revision, submitted: readonly SandboxFile[]): SandboxFile[] {
   const own = ownFiles(revision, ['visible-test', 'configuration']);
   const isInTheWay = standsInTheWayOf([...own, ...ownFiles(revision, ['hidden-test'])]);
   return [...submitted.filter(({ path }) => !ownFolders.test(path) && !isInTheWay(path)), ...own];
@@ -47,6 +48,8 @@ function standsInTheWayOf(files: readonly SandboxFile[]): (path: string) => bool
 export function projectRuns(revision: ProjectRevision): RunRequest[] {
   const { checks } = revision;
   const { lint, test } = languages[revision.language];
+  if (lint === null || test === null)
+    throw new SandboxError(`no tests of projects in ${revision.language}`, { transient: false });
   return [
     { name: 'lint', argv: lint(checks.lintConfig), limits: checks.limits },
     { name: testRunName('visible'), argv: test(checks.tests.visible.files), limits: checks.limits },
@@ -66,11 +69,12 @@ export function projectRuns(revision: ProjectRevision): RunRequest[] {
  * @param tried lies on top of the starter.
  */
 export function trialJob(
-  revision: ProjectRevision,
+  revision: Revision,
   tried: readonly SandboxFile[],
   program: { readonly entry: string; readonly stdin: string } | null,
 ): { readonly files: SandboxFile[]; readonly runs: readonly RunRequest[] } {
   const { checks, language } = revision;
+  if (checks.kind !== 'project') throw new SandboxError('programs are not tried yet', { transient: false });
   const isInTheWay = standsInTheWayOf(tried);
   const starter = ownFiles(revision, ['starter']).filter(({ path }) => !isInTheWay(path));
   const limits = {
@@ -79,7 +83,8 @@ export function trialJob(
     cpuTimeMs: Math.min(checks.limits.cpuTimeMs, trialLimits.wallTimeMs),
     outputBytes: Math.min(checks.limits.outputBytes, trialLimits.outputBytes),
   };
-  const { program: argvOf, test } = languages[language];
+  const { run: argvOf, test } = languages[language];
+  if (test === null) throw new SandboxError(`no tests of projects in ${language}`, { transient: false });
   const run =
     program === null
       ? { name: testRunName('visible'), argv: test(checks.tests.visible.files), limits }
@@ -92,28 +97,54 @@ export const readTrialTests = (run: RunResult) => readTests(run.report);
 
 const testRunName = (suite: Suite) => `${suite}-tests`;
 
-export interface JudgedProject {
-  readonly verdict: Verdict;
-  readonly lintFindings: readonly LintFinding[];
-  readonly tests: readonly (ReportedTest & { readonly suite: Suite })[];
-}
-
 /**
- * Reads the reports of the runs of `projectRuns` and gives the verdict.
+ * Judges a project: makes the runs of `projectRuns`, reads their reports and gives the verdict.
  *
  * @throws SandboxError where a run is missing or our own linter gave no report: that is never the student's fault.
  */
-export function judgeProject(revision: ProjectRevision, results: readonly RunResult[]): JudgedProject {
+export async function judgeProject(
+  revision: ProjectRevision,
+  submitted: readonly SandboxFile[],
+  bench: JudgingBench,
+): Promise<Judged> {
+  const { sandbox, label, signal, onRunStart } = bench;
+  const languageVersion = sandbox.languages.get(revision.language) ?? '';
+  const job = { label, files: projectFiles(revision, submitted), runs: projectRuns(revision) };
+  const results = await sandbox.run(job, { signal, ...(onRunStart === undefined ? {} : { onRunStart }) });
   const lintFindings = readLintFindings(resultOf(results, 'lint'));
   const testRuns = suites.map((suite) => {
     const { status, exitCode, report } = resultOf(results, testRunName(suite));
     return { suite, status, exitCode, expectedTests: revision.checks.tests[suite].count, tests: readTests(report) };
   });
+  const tests = testRuns.flatMap(({ suite, tests: reported }) =>
+    judgedTests(revision.checks.tests[suite], suite, reported ?? []),
+  );
   return {
-    verdict: checkRunVerdict(testRuns, lintFindings),
-    lintFindings,
-    tests: testRuns.flatMap(({ suite, tests }) => (tests ?? []).map((test) => ({ ...test, suite }))),
+    checks: {
+      verdict: checkRunVerdict(testRuns, lintFindings),
+      lintFindings,
+      tests,
+      points: tests.reduce((sum, { points }) => sum + points, 0),
+      maxPoints: revision.checks.tests.visible.points + revision.checks.tests.hidden.points,
+      compilerOutput: null,
+      testsShareProcess: true,
+      notes: [],
+      language: revision.language,
+      languageVersion,
+    },
+    runs: results,
   };
+}
+
+/** The points of a suite are shared evenly, whole ones: the first tests get what is left over. */
+function judgedTests(expected: TestSuite, suite: Suite, reported: NonNullable<TestRun['tests']>): JudgedTest[] {
+  const count = Math.max(expected.count, reported.length);
+  return reported.map((test, index) => {
+    const maxPoints = Math.floor(expected.points / count) + (index < expected.points % count ? 1 : 0);
+    const points = test.outcome === 'passed' ? maxPoints : 0;
+    const unknown = { verdict: null, diff: null, hint: '', cpuTimeMs: null, memoryPeakBytes: null };
+    return { ...test, ...unknown, suite, group: suite, points, maxPoints };
+  });
 }
 
 function resultOf(results: readonly RunResult[], name: string): RunResult {

@@ -1,20 +1,19 @@
 import { newId } from '../database/columns.ts';
 import { CheckRun, type StoredRun, TestCaseResult } from '../database/entities/check-runs.ts';
 import type { Em } from '../database/orm.ts';
-import type { LintFinding, ReportedTest, Verdict } from '../domain/check-runs.ts';
+import type { JudgedChecks, Verdict } from '../domain/check-runs.ts';
+import type { Score } from '../domain/score.ts';
 import { recordActivity } from './activity.ts';
 import { changeOpenSubmission, type Concluded } from './submissions.ts';
 
-export interface NewCheckRun {
+export interface NewCheckRun extends JudgedChecks {
   readonly submissionId: string;
   readonly revisionId: string;
   readonly runNo: number;
-  readonly verdict: Verdict;
   readonly sandboxKind: string;
   readonly sandboxIdentity: string;
   readonly runs: readonly StoredRun[];
-  readonly lintFindings: readonly LintFinding[];
-  readonly tests: readonly (ReportedTest & { readonly suite: 'visible' | 'hidden' })[];
+  readonly score: Score | null;
   readonly startedAt: Date;
 }
 
@@ -52,12 +51,18 @@ export async function insertCheckRun(em: Em, input: NewCheckRun): Promise<CheckR
       sandboxIdentity: input.sandboxIdentity,
       runs: input.runs,
       lintFindings: input.lintFindings,
+      points: input.points,
+      maxPoints: input.maxPoints,
+      compilerOutput: input.compilerOutput,
+      testsShareProcess: input.testsShareProcess,
+      notes: input.notes,
+      language: input.language,
+      languageVersion: input.languageVersion,
+      score: input.score,
       startedAt: input.startedAt,
       finishedAt: new Date(),
     });
-    input.tests.forEach(({ suite, name, outcome, message, timeMs }, position) => {
-      tx.create(TestCaseResult, { id: newId(), checkRun, position, suite, name, outcome, message, timeMs });
-    });
+    input.tests.forEach((test, position) => tx.create(TestCaseResult, { ...test, id: newId(), checkRun, position }));
     recordActivity(tx, input.verdict === 'accepted' ? 'ci.result.passed' : 'ci.result.failed', {
       submission,
       data: { verdict: input.verdict, runNo: input.runNo },

@@ -5,7 +5,7 @@ import { lstat, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { languageNames } from '../domain/check-runs.ts';
-import type { FileRole, RevisionFile } from '../domain/exercises.ts';
+import { type Checks, defaultRubric, type FileRole, type RevisionFile, testStyles } from '../domain/exercises.ts';
 
 /** Caps of one exercise: far above what an exercise needs, low enough that a folder chosen by mistake is refused at once. */
 const maxFiles = 500;
@@ -35,6 +35,8 @@ const tests = z
       .readonly(),
     /** How many test cases these files report: the verdict takes exactly that many. */
     count: positive,
+    /** Shared evenly by the tests. */
+    points: z.int().nonnegative().max(1000).default(50),
   })
   .readonly();
 
@@ -51,6 +53,7 @@ const exerciseManifest = z.strictObject({
   slug,
   title,
   kind: z.literal('project'),
+  testStyle: z.enum(testStyles).default('shared-process'),
   language: z.enum(languageNames),
   difficulty: z.enum(['easy', 'medium', 'hard']),
   xp: positive.max(10_000),
@@ -67,6 +70,7 @@ const exerciseManifest = z.strictObject({
       processes: positive,
       outputBytes: positive,
       diskBytes: positive,
+      fileCount: positive.default(4096),
     })
     .readonly(),
 });
@@ -77,6 +81,7 @@ export type ExerciseContent = Readonly<z.output<typeof exerciseManifest>> & {
   readonly statement: string;
   /** Sorted by role and path. */
   readonly files: readonly RevisionFile[];
+  readonly checks: Checks;
   /** SHA-256 (hex) over all of the above: another value is another exercise revision. */
   readonly contentHash: string;
 };
@@ -233,7 +238,17 @@ async function readExercise(folder: string): Promise<ExerciseContent> {
   files.sort((left, right) => compareText(left.role, right.role) || compareText(left.path, right.path));
   checkCollisions(folder, files);
 
-  const exercise = { ...manifest, statement, files };
+  const checks: Checks = {
+    kind: 'project',
+    testStyle: manifest.testStyle,
+    tests: manifest.tests,
+    command: null,
+    lintConfig: files.find((file) => file.role === 'configuration')?.path ?? null,
+    limits: manifest.limits,
+    rubric: defaultRubric,
+    passPercent: null,
+  };
+  const exercise = { ...manifest, statement, files, checks };
   return { ...exercise, contentHash: hashOf(exercise) };
 }
 

@@ -4,7 +4,7 @@ import { Task } from '../database/entities/tasks.ts';
 import type { Em } from '../database/orm.ts';
 import type { Language } from '../domain/check-runs.ts';
 import { DomainError } from '../domain/errors.ts';
-import type { RevisionFile as FileOfRevision, ProjectRevision } from '../domain/exercises.ts';
+import type { RevisionFile as FileOfRevision, Revision } from '../domain/exercises.ts';
 
 export interface CourseView {
   readonly slug: string;
@@ -35,7 +35,7 @@ export async function listCourses(em: Em): Promise<CourseView[]> {
 }
 
 /** What judging a submission of this revision takes. */
-export async function selectRevisionForChecks(em: Em, revisionId: string): Promise<ProjectRevision> {
+export async function selectRevisionForChecks(em: Em, revisionId: string): Promise<Revision> {
   const revision = await em.findOne(ExerciseRevision, revisionId, { populate: ['exercise', 'files'] });
   if (revision === null) throw new DomainError('not-found', 'There is no such exercise revision.');
   return {

@@ -57,11 +57,7 @@ async function publishExercise(em: Em, course: Course, content: ExerciseContent,
     contentHash: content.contentHash,
     statement: content.statement,
     xp: content.xp,
-    checks: {
-      tests: content.tests,
-      lintConfig: content.files.find((file) => file.role === 'configuration')?.path ?? '',
-      limits: content.limits,
-    },
+    checks: content.checks,
   });
   for (const { role, path, content: text } of content.files) {
     em.create(RevisionFile, { id: newId(), revision, role, path, content: text });

@@ -1,27 +1,29 @@
-import { CheckRun } from '../database/entities/check-runs.ts';
+import { CheckRun, type TestCaseResult } from '../database/entities/check-runs.ts';
 import { Review } from '../database/entities/reviews.ts';
 import { Submission } from '../database/entities/submissions.ts';
 import type { Em } from '../database/orm.ts';
-import type { LintFinding, Verdict } from '../domain/check-runs.ts';
+import type { JudgedTest, Language, LintFinding, Verdict } from '../domain/check-runs.ts';
+import type { Score } from '../domain/score.ts';
 import type { ReviewOutcome } from '../domain/reviews.ts';
 import type { Conclusion, Draft, SubmissionStage, SubmissionStatus } from '../domain/submissions.ts';
 import type { Actor } from '../domain/users.ts';
 import { type ClaimView, claimOf } from './reviews.ts';
 import { isSubmissionVisible, submissionNotFound } from './submissions.ts';
 
-export interface TestCaseView {
-  readonly suite: 'visible' | 'hidden';
-  readonly name: string;
-  readonly outcome: 'passed' | 'failed' | 'skipped';
-  readonly message: string;
-  readonly timeMs: number;
-}
-
 export interface CheckRunView {
   readonly id: string;
   readonly runNo: number;
   readonly verdict: Verdict;
   readonly sandbox: string;
+  readonly language: Language;
+  readonly languageVersion: string;
+  readonly points: number;
+  readonly maxPoints: number;
+  readonly score: Score | null;
+  readonly compilerOutput: string | null;
+  /** For reviewers: the student's code could have forged the report of its tests. */
+  readonly testsShareProcess: boolean;
+  readonly notes: readonly string[];
   readonly runs: readonly {
     readonly name: string;
     readonly status: string;
@@ -31,7 +33,7 @@ export interface CheckRunView {
     readonly memoryPeakBytes: number;
   }[];
   readonly lintFindings: readonly LintFinding[];
-  readonly tests: readonly TestCaseView[];
+  readonly tests: readonly JudgedTest[];
   readonly finishedAt: Date;
 }
 
@@ -110,6 +112,14 @@ function viewCheckRun(checkRun: CheckRun, isRedacted: boolean): CheckRunView {
     runNo: checkRun.runNo,
     verdict: checkRun.verdict,
     sandbox: checkRun.sandboxKind,
+    language: checkRun.language,
+    languageVersion: checkRun.languageVersion,
+    points: checkRun.points,
+    maxPoints: checkRun.maxPoints,
+    score: checkRun.score,
+    compilerOutput: checkRun.compilerOutput,
+    testsShareProcess: checkRun.testsShareProcess,
+    notes: checkRun.notes,
     runs: checkRun.runs.map(({ name, status, exitCode, wallTimeMs, cpuTimeMs, memoryPeakBytes }) => ({
       name,
       status,
@@ -119,13 +129,16 @@ function viewCheckRun(checkRun: CheckRun, isRedacted: boolean): CheckRunView {
       memoryPeakBytes,
     })),
     lintFindings: checkRun.lintFindings,
-    tests: checkRun.testCaseResults
-      .getItems()
-      .map(({ suite, name, outcome, message, timeMs, position }) =>
-        isRedacted && suite === 'hidden'
-          ? { suite, name: `hidden test ${position + 1}`, outcome, message: '', timeMs }
-          : { suite, name, outcome, message, timeMs },
-      ),
+    tests: checkRun.testCaseResults.getItems().map((result) => viewTest(result, isRedacted)),
     finishedAt: checkRun.finishedAt,
   };
+}
+
+/** Of a hidden test a student sees the verdict and the author's hint, and what it cost; nothing that gives the test away. */
+function viewTest(result: TestCaseResult, isRedacted: boolean): JudgedTest {
+  const { suite, group, outcome, verdict, hint, points, maxPoints, timeMs, cpuTimeMs, memoryPeakBytes, position } = result;
+  const shown = { suite, group, outcome, verdict, hint, points, maxPoints, timeMs, cpuTimeMs, memoryPeakBytes };
+  return isRedacted && suite === 'hidden'
+    ? { ...shown, name: `hidden test ${position + 1}`, message: '', diff: null }
+    : { ...shown, name: result.name, message: result.message, diff: result.diff };
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
+import type { Language } from '../../src/domain/check-runs.ts';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +27,7 @@ const secret = 'a secret for these tests, 32 bytes long or more';
 class FakeSandbox implements Sandbox {
   readonly kind = 'docker';
   readonly identity = 'fake';
+  readonly languages = new Map<Language, string>([['javascript', 'v24']]);
   readonly jobs: SandboxJob[] = [];
   answer: (name: string) => Partial<RunResult> = () => ({});
 
@@ -43,6 +45,8 @@ class FakeSandbox implements Sandbox {
       memoryPeakBytes: 1_000_000,
       stdout: Buffer.from(`output of ${name}`),
       stderr: Buffer.alloc(0),
+      artifact: null,
+      hitProcessLimit: false,
       report: reports[name] ?? null,
       ...this.answer(name),
     }));
@@ -50,6 +54,10 @@ class FakeSandbox implements Sandbox {
 
   reap(): Promise<number> {
     return Promise.resolve(0);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 }
 
@@ -156,6 +164,8 @@ describe('judgeSubmission', () => {
     const finding = { file: 'a\0.js', line: 1, rule: 'syntax', severity: 'error', message: '\0 \uD83D!' };
     const testcase = `<testcase name="${'n'.repeat(499)}😀" time="1e300"><failure>${'m'.repeat(3999)}😀</failure></testcase>`;
     sandbox.answer = (name) => ({
+      artifact: null,
+      hitProcessLimit: false,
       report: name === 'lint' ? JSON.stringify([finding]) : `<testsuites>${testcase}</testsuites>`,
     });
     expect(await judge(submissionId)).toMatchObject({ status: 'judged', verdict: 'wrong-answer' });

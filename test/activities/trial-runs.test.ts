@@ -5,6 +5,7 @@ import { createTrialJudgeActivities, createTrialRunActivities } from '../../src/
 import { RevisionFile } from '../../src/database/entities/exercises.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
 import { TrialRun } from '../../src/database/entities/trial-runs.ts';
+import type { Language } from '../../src/domain/check-runs.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import { type RunResult, type Sandbox, SandboxError, type SandboxJob } from '../../src/sandbox/sandbox.ts';
 import { startTask } from '../../src/services/enrolments.ts';
@@ -18,6 +19,7 @@ import { createActivityEnvironment } from '../support/temporal.ts';
 class FakeSandbox implements Sandbox {
   readonly kind = 'docker';
   readonly identity = 'fake';
+  readonly languages = new Map<Language, string>([['javascript', 'v24']]);
   readonly jobs: SandboxJob[] = [];
   answer: Partial<RunResult> | Error = {};
 
@@ -26,12 +28,16 @@ class FakeSandbox implements Sandbox {
     if (this.answer instanceof Error) throw this.answer;
     const [run] = job.runs;
     const plain = { status: 'exited', exitCode: 0, signal: null, wallTimeMs: 10, cpuTimeMs: 10, memoryPeakBytes: 1 } as const;
-    const output = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), report: null };
+    const output = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), report: null, artifact: null, hitProcessLimit: false };
     return [{ name: run?.name ?? '', ...plain, ...output, ...this.answer }];
   }
 
   reap(): Promise<number> {
     return Promise.resolve(0);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 }
 
@@ -111,6 +117,8 @@ describe('makeTrialRun', () => {
       exitCode: null,
       stdout: Buffer.from([0x61, 0x00, 0xff, 0xf0, 0x9f]),
       stderr: Buffer.alloc(65_536, 'é'),
+      artifact: null,
+      hitProcessLimit: false,
       report: '<testsuites><testcase name="a\0b"><failure>no</failure></testcase></testsuites>',
     };
     await make(runId);

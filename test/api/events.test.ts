@@ -29,6 +29,7 @@ import { createStudentWithTask, createSubmission, createUser } from '../support/
 import { waitFor } from '../support/wait.ts';
 import { EventReader } from './event-reader.ts';
 import { as, expectProblem, signIn, startApi, type TestApi, withoutAddress } from './support.ts';
+import { judgedChecks, judgedTest } from '../support/check-runs.ts';
 
 /** So that a test ends within it, and no other way than by what it is about. */
 const never = 3_600_000;
@@ -93,8 +94,8 @@ function steps(submissionId: string, reviewer: { id: string }): (() => Promise<u
     async () => {
       const { revisionId } = await selectSubmissionForWorkflow(em(), submissionId);
       const sandbox = { sandboxKind: 'docker', sandboxIdentity: 'sha256:0' };
-      const hidden = { suite: 'hidden' as const, name: 'secret rule', outcome: 'passed' as const, message: 'secret', timeMs: 1 };
-      const checked = { verdict: 'accepted' as const, runs: [], lintFindings: [], tests: [hidden], startedAt: new Date() };
+      const tests = [judgedTest({ suite: 'hidden', name: 'secret rule', message: 'secret' })];
+      const checked = { ...judgedChecks({ tests }), score: null, runs: [], startedAt: new Date() };
       await insertCheckRun(em(), { submissionId, revisionId, runNo: 1, ...sandbox, ...checked });
     },
     () => openReview(em(), submissionId),

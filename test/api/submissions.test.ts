@@ -9,6 +9,7 @@ import { insertCheckRun } from '../../src/services/check-runs.ts';
 import { concludeWithoutReview, markSubmissionStarted, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
 import { createStudentWithTask, createSubmission, createUser } from '../support/factories.ts';
 import { as, createSubmissionInReview, expectProblem, signIn, startApi, type TestApi } from './support.ts';
+import { judgedChecks } from '../support/check-runs.ts';
 
 let api: TestApi;
 
@@ -103,7 +104,8 @@ describe('a submission', () => {
       submissionId,
       revisionId,
       runNo: 2,
-      verdict: 'wrong-answer',
+      ...judgedChecks({ verdict: 'wrong-answer' }),
+      score: null,
       sandboxKind: 'bubblewrap',
       sandboxIdentity: 'node 24',
       runs: [{ ...run, stdoutKey: 'key-of-stdout', stderrKey: 'key-of-stderr' }],

@@ -29,6 +29,7 @@ import { enterStage, openReview, selectSubmissionForWorkflow } from '../../src/s
 import { createTestDatabase } from '../support/database.ts';
 import { createStudentWithTask, createSubmission, createUser, publishDemoCourse } from '../support/factories.ts';
 import { FakeOverrideWorkflows, FakeSubmissionWorkflows, FakeTrialWorkflows } from '../support/fakes.ts';
+import { judgedChecks, judgedTest } from '../support/check-runs.ts';
 
 export const secret = 'a secret for the tests of the api, long enough';
 const tokenTtlMs = 3_600_000;
@@ -232,14 +233,14 @@ export async function createSubmissionInReview(
     submissionId,
     revisionId,
     runNo: 1,
-    verdict: 'accepted',
+    ...judgedChecks(),
+    score: null,
     sandboxKind: 'docker',
     sandboxIdentity: 'sha256:0',
     runs: [],
-    lintFindings: [],
     tests: [
-      { suite: 'visible', name: 'shows the next bus', outcome: 'passed', message: '', timeMs: 3 },
-      { suite: 'hidden', name: 'secret rule of midnight', outcome: 'failed', message: 'secret expectation', timeMs: 4 },
+      judgedTest({ name: 'shows the next bus' }),
+      judgedTest({ suite: 'hidden', name: 'secret rule of midnight', outcome: 'failed', message: 'secret expectation' }),
     ],
     startedAt: new Date(),
   });

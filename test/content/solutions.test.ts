@@ -2,39 +2,21 @@ import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 import type { RevisionFile } from '../../src/domain/exercises.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
-import { judgeProject, projectFiles, projectRuns } from '../../src/sandbox/project-checks.ts';
+import { judge } from '../../src/sandbox/judge.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { type ExerciseContent, readCourseContent } from '../../src/services/content.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 
 const { exercises } = await readCourseContent(join(import.meta.dirname, '../../content/demo'));
 
-const revisionOf = (exercise: ExerciseContent) => ({
-  language: exercise.language,
-  files: exercise.files,
-  checks: {
-    tests: exercise.tests,
-    limits: exercise.limits,
-    lintConfig: exercise.files.find((file) => file.role === 'configuration')?.path ?? '',
-  },
-});
-
 /** Judges an exercise as if these of its files had been submitted. */
-async function judge(sandbox: Sandbox, exercise: ExerciseContent, roles: readonly RevisionFile['role'][]) {
-  const revision = revisionOf(exercise);
+async function judgeRoles(sandbox: Sandbox, exercise: ExerciseContent, roles: readonly RevisionFile['role'][]) {
   const byPath = new Map(exercise.files.filter((file) => file.role === 'starter').map((file) => [file.path, file]));
   for (const file of exercise.files) if (roles.includes(file.role)) byPath.set(file.path, file);
   const submitted = [...byPath.values()].map((file) => ({ path: file.path, content: Buffer.from(file.content) }));
   const deadline = new Date(Date.now() + 120_000);
-  const results = await sandbox.run(
-    {
-      label: { submissionId: `content-${exercise.slug}`, attempt: 1, deadline },
-      files: projectFiles(revision, submitted),
-      runs: projectRuns(revision),
-    },
-    { signal: AbortSignal.timeout(120_000) },
-  );
-  return judgeProject(revision, results);
+  const label = { submissionId: `content-${exercise.slug}`, attempt: 1, deadline };
+  return (await judge(exercise, submitted, { sandbox, label, signal: AbortSignal.timeout(120_000) })).checks;
 }
 
 await describeEachSandbox('exercises', (kind) => {
@@ -45,7 +27,10 @@ await describeEachSandbox('exercises', (kind) => {
     async (_, exercise) => {
       const { sandbox, probes } = await opened;
       if (sandbox === null) throw new Error(JSON.stringify(probes));
-      const [solution, starter] = await Promise.all([judge(sandbox, exercise, ['solution']), judge(sandbox, exercise, [])]);
+      const [solution, starter] = await Promise.all([
+        judgeRoles(sandbox, exercise, ['solution']),
+        judgeRoles(sandbox, exercise, []),
+      ]);
       expect(solution).toMatchObject({ verdict: 'accepted', lintFindings: [] });
       expect(solution.tests).toHaveLength(exercise.tests.visible.count + exercise.tests.hidden.count);
       expect(starter.verdict).not.toBe('accepted');

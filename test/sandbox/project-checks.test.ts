@@ -1,15 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ProjectRevision } from '../../src/domain/exercises.ts';
 import { projectFiles, projectRuns } from '../../src/sandbox/project-checks.ts';
-import { limits } from './real-sandboxes.ts';
+import { projectChecks } from './real-sandboxes.ts';
 
 const revision: ProjectRevision = {
   language: 'javascript',
-  checks: {
-    tests: { visible: { files: ['spec/a.test.js'], count: 1 }, hidden: { files: ['rules/b.test.js'], count: 1 } },
-    lintConfig: '.atelier/lint.json',
-    limits,
-  },
+  checks: projectChecks({
+    visible: { files: ['spec/a.test.js'], count: 1, points: 50 },
+    hidden: { files: ['rules/b.test.js'], count: 1, points: 50 },
+  }),
   files: [
     { role: 'starter', path: 'src/a.js', content: 'starter' },
     { role: 'solution', path: 'src/a.js', content: 'solution' },

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { RunLimits } from '../../src/domain/exercises.ts';
+import { defaultRubric, type ProjectChecks, type RunLimits } from '../../src/domain/exercises.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import type { RunOptions, RunRequest, RunResult, Sandbox, SandboxJob } from '../../src/sandbox/sandbox.ts';
 
@@ -12,7 +12,22 @@ export const limits: RunLimits = {
   processes: 64,
   outputBytes: 64 * 1024,
   diskBytes: 8 * mebibyte,
+  fileCount: 4096,
 };
+
+/** Of a project whose tests share the process of the student's code. */
+export function projectChecks(tests: ProjectChecks['tests']): ProjectChecks {
+  return {
+    kind: 'project',
+    testStyle: 'shared-process',
+    tests,
+    command: null,
+    lintConfig: '.atelier/lint.json',
+    limits,
+    rubric: defaultRubric,
+    passPercent: null,
+  };
+}
 
 export interface RealSandbox {
   readonly kind: Sandbox['kind'];

@@ -6,11 +6,11 @@ import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dockerEngine } from '../../src/sandbox/docker.ts';
 import { parseJunitReport } from '../../src/sandbox/junit-report.ts';
-import { judgeProject, projectFiles, projectRuns } from '../../src/sandbox/project-checks.ts';
+import { judge } from '../../src/sandbox/judge.ts';
 import { languages } from '../../src/sandbox/languages.ts';
 import { parseLintReport } from '../../src/sandbox/lint-report.ts';
 import { maxReportBytes, SandboxError, type Sandbox } from '../../src/sandbox/sandbox.ts';
-import { isRequired, jobOf, limits, openReal, options, runOne } from './real-sandboxes.ts';
+import { isRequired, jobOf, limits, openReal, options, projectChecks, runOne } from './real-sandboxes.ts';
 
 const real = [await openReal('docker'), await openReal('bubblewrap')];
 
@@ -239,11 +239,10 @@ describe.each(real)('$kind', ({ kind, sandbox: opened, reason }) => {
         test('peeks', () => { assert.match(peek(), /${expected}/); assert.equal(isFolderThere(), ${expected !== 'ENOENT'}); });`;
       const revision = {
         language: 'javascript' as const,
-        checks: {
-          tests: { visible: { files: ['test/visible.test.js'], count: 1 }, hidden: { files: ['test/hidden.test.js'], count: 1 } },
-          lintConfig: '.atelier/lint.json',
-          limits,
-        },
+        checks: projectChecks({
+          visible: { files: ['test/visible.test.js'], count: 1, points: 50 },
+          hidden: { files: ['test/hidden.test.js'], count: 1, points: 50 },
+        }),
         files: [
           { role: 'visible-test' as const, path: 'test/visible.test.js', content: testOf('ENOENT') },
           { role: 'hidden-test' as const, path: 'test/hidden.test.js', content: testOf('assert') },
@@ -256,8 +255,7 @@ describe.each(real)('$kind', ({ kind, sandbox: opened, reason }) => {
         { path: 'package.json', content: Buffer.from('{"type":"module"}') },
         { path: 'src/peek.js', content: Buffer.from(peek) },
       ];
-      const job = { ...jobOf({}, projectRuns(revision)), files: projectFiles(revision, submitted) };
-      const judged = judgeProject(revision, await sandbox.run(job, options()));
+      const { checks: judged } = await judge(revision, submitted, { sandbox, label: jobOf({}, []).label, ...options() });
       expect(judged.tests).toMatchObject([
         { suite: 'visible', name: 'peeks', outcome: 'passed', message: '' },
         { suite: 'hidden', name: 'peeks', outcome: 'passed', message: '' },

@@ -7,6 +7,7 @@ import { concludeWithoutReview } from '../../src/services/submissions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createUser, publishDemoCourse } from '../support/factories.ts';
 import { activityOf, type Attempt, createAttempt, race, stateOf, unknownId } from './support.ts';
+import { judgedChecks, judgedTest } from '../support/check-runs.ts';
 
 let database: TestDatabase;
 
@@ -26,7 +27,8 @@ async function judgingOf({ submissionId }: Attempt, changes: Partial<NewCheckRun
     submissionId,
     revisionId: revision.id,
     runNo: 1,
-    verdict: 'wrong-answer',
+    ...judgedChecks({ verdict: 'wrong-answer' }),
+    score: null,
     sandboxKind: 'docker',
     sandboxIdentity: 'sha256:image',
     runs: [
@@ -44,8 +46,15 @@ async function judgingOf({ submissionId }: Attempt, changes: Partial<NewCheckRun
     ],
     lintFindings: [{ file: 'main.py', line: 3, rule: 'F401', severity: 'warning', message: 'unused import' }],
     tests: [
-      { suite: 'visible', name: 'shows the next bus', outcome: 'passed', message: '', timeMs: 12 },
-      { suite: 'hidden', name: 'knows midnight', outcome: 'failed', message: 'expected 00:05, got 24:05', timeMs: 15 },
+      judgedTest({ name: 'shows the next bus' }),
+      judgedTest({
+        suite: 'hidden',
+        name: 'knows midnight',
+        outcome: 'failed',
+        message: 'expected 00:05, got 24:05',
+        diff: '-00:05\n+24:05',
+        hint: 'What comes after 23:59?',
+      }),
     ],
     startedAt: new Date(),
     ...changes,
@@ -137,13 +146,13 @@ describe('selectSubmission', () => {
   const view = (actor: Parameters<typeof selectSubmission>[1], submissionId: string) =>
     selectSubmission(em(), actor, submissionId);
 
-  it('shows the student of hidden tests only whether they passed', async () => {
+  it('shows the student of hidden tests only whether they passed, and the hint', async () => {
     const attempt = await createAttempt(database.orm);
     await store(await judgingOf(attempt));
     const seen = await view(attempt.student, attempt.submissionId);
     expect(seen.checkRun?.tests).toEqual([
-      { suite: 'visible', name: 'shows the next bus', outcome: 'passed', message: '', timeMs: 12 },
-      { suite: 'hidden', name: 'hidden test 2', outcome: 'failed', message: '', timeMs: 15 },
+      judgedTest({ name: 'shows the next bus' }),
+      judgedTest({ suite: 'hidden', name: 'hidden test 2', outcome: 'failed', hint: 'What comes after 23:59?' }),
     ]);
     expect(JSON.stringify(seen)).not.toMatch(/midnight|24:05|key-of-std/);
   });

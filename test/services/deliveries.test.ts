@@ -24,6 +24,7 @@ import { concludeWithoutReview, remindReviewers, selectSubmissionForWorkflow } f
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createStudentWithTask, createUser, publishDemoCourse } from '../support/factories.ts';
 import { createAttempt, createAttemptInReview, race, unknownId } from './support.ts';
+import { judgedChecks } from '../support/check-runs.ts';
 
 let database: TestDatabase;
 
@@ -144,12 +145,11 @@ describe('what a mail is written from', () => {
       submissionId,
       revisionId,
       runNo: 1,
-      verdict: 'time-limit',
+      ...judgedChecks({ verdict: 'time-limit' }),
+      score: null,
       sandboxKind: 'docker',
       sandboxIdentity: 'sha256:0',
       runs: [],
-      lintFindings: [],
-      tests: [],
       startedAt: new Date(),
     });
     await concludeWithoutReview(em(), { submissionId, conclusion: 'checks-failed' });

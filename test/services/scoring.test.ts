@@ -8,6 +8,7 @@ import { concludeWithoutReview, enterStage } from '../../src/services/submission
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createStudentWithTask, createUser, publishDemoCourse } from '../support/factories.ts';
 import { type Attempt, createAttempt, unknownId } from './support.ts';
+import { judgedChecks, judgedTest } from '../support/check-runs.ts';
 
 let database: TestDatabase;
 
@@ -29,12 +30,14 @@ async function judge({ submissionId }: Attempt, outcomes: readonly ('passed' | '
     submissionId,
     revisionId: revision.id,
     runNo,
-    verdict: outcomes.includes('failed') ? 'wrong-answer' : 'accepted',
+    ...judgedChecks({
+      verdict: outcomes.includes('failed') ? 'wrong-answer' : 'accepted',
+      tests: outcomes.map((outcome) => judgedTest({ outcome })),
+    }),
+    score: null,
     sandboxKind: 'docker',
     sandboxIdentity: 'sha256:0',
     runs: [],
-    lintFindings: [],
-    tests: outcomes.map((outcome, index) => ({ suite: 'visible', name: `test ${index}`, outcome, message: '', timeMs: 1 })),
     startedAt: new Date(),
   });
 }

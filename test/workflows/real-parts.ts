@@ -18,6 +18,7 @@ import { createStudentWithTask, createSubmission, createUser, publishDemoCourse 
 import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import { waitFor } from '../support/wait.ts';
 import { createFakeActivities, type FakeActivities, withWorkers } from './support.ts';
+import { judgedChecks } from '../support/check-runs.ts';
 
 /** PostgreSQL, Temporal and the product's own database activities, all real; only git and the sandbox stand aside. */
 export interface RealParts {
@@ -67,12 +68,11 @@ export async function startRealParts(): Promise<RealParts> {
       submissionId,
       revisionId: revision.id,
       runNo,
-      verdict: 'accepted',
+      ...judgedChecks(),
+      score: null,
       sandboxKind: 'docker',
       sandboxIdentity: 'sha256:0',
       runs: [],
-      lintFindings: [],
-      tests: [],
       startedAt: new Date(),
     });
     return 'conclusion' in stored ? { status: 'concluded', ...stored } : { status: 'judged', ...stored };

@@ -1,10 +1,24 @@
 import { z } from 'zod';
-import { verdicts } from '../../domain/check-runs.ts';
+import { languageNames, verdicts } from '../../domain/check-runs.ts';
 import { reviewOutcomes } from '../../domain/reviews.ts';
 import { conclusions, submissionStages, submissionStatuses } from '../../domain/submissions.ts';
 import { ById, defineContract, Id, Instant, text } from './core.ts';
 import { ClaimView, reviewers } from './reviews.ts';
 import { AcceptedSubmission } from './tasks.ts';
+
+const ScorePart = z.object({
+  points: z.int(),
+  maxPoints: z.int(),
+  losses: z.array(z.object({ points: z.int(), file: z.string(), line: z.int(), message: z.string() })).readonly(),
+});
+
+export const ScoreView = z
+  .object({
+    points: z.int(),
+    maxPoints: z.int(),
+    parts: z.object({ quality: ScorePart, documentation: ScorePart, performance: ScorePart }),
+  })
+  .meta({ id: 'Score' });
 
 const CheckRunView = z
   .object({
@@ -12,6 +26,16 @@ const CheckRunView = z
     runNo: z.int(),
     verdict: z.enum(verdicts),
     sandbox: z.string(),
+    language: z.enum(languageNames),
+    languageVersion: z.string(),
+    points: z.int().meta({ description: 'Of the tests that passed.' }),
+    maxPoints: z.int(),
+    score: ScoreView.nullable().meta({ description: "By the exercise's rubric; null where there is none." }),
+    compilerOutput: z.string().nullable(),
+    testsShareProcess: z.boolean().meta({
+      description: "The student's code ran in the process that reported these tests, and could have forged the report.",
+    }),
+    notes: z.array(z.string()).readonly(),
     runs: z.array(
       z.object({
         name: z.string(),
@@ -36,8 +60,16 @@ const CheckRunView = z
         suite: z.enum(['visible', 'hidden']),
         name: z.string(),
         outcome: z.enum(['passed', 'failed', 'skipped']),
+        group: z.string(),
+        verdict: z.enum(verdicts).nullable(),
         message: z.string(),
+        diff: z.string().nullable().meta({ description: 'Expected against actual, as lines with - and +.' }),
+        hint: z.string(),
+        points: z.int(),
+        maxPoints: z.int(),
         timeMs: z.int(),
+        cpuTimeMs: z.int().nullable(),
+        memoryPeakBytes: z.int().nullable(),
       }),
     ),
     finishedAt: Instant,

@@ -1,5 +1,6 @@
 import { defineEntity, p } from '@mikro-orm/core';
-import { type LintFinding, type RunStatus, verdicts } from '../../domain/check-runs.ts';
+import { type LintFinding, languageNames, type RunStatus, verdicts } from '../../domain/check-runs.ts';
+import type { Score } from '../../domain/score.ts';
 import { identified, instant } from '../columns.ts';
 import { ExerciseRevision } from './exercises.ts';
 import { Submission } from './submissions.ts';
@@ -13,6 +14,8 @@ export interface StoredRun {
   readonly wallTimeMs: number;
   readonly cpuTimeMs: number;
   readonly memoryPeakBytes: number;
+  /** Missing in check runs of 0.1.0. */
+  readonly hitProcessLimit?: boolean;
   readonly stdoutKey: string;
   readonly stderrKey: string;
 }
@@ -35,6 +38,15 @@ const CheckRunSchema = defineEntity({
     sandboxIdentity: p.text(),
     runs: p.json<readonly StoredRun[]>().$type<readonly StoredRun[]>(),
     lintFindings: p.json<readonly LintFinding[]>().$type<readonly LintFinding[]>(),
+    points: p.integer(),
+    maxPoints: p.integer(),
+    compilerOutput: p.text().strictNullable(),
+    testsShareProcess: p.boolean(),
+    notes: p.json<readonly string[]>().$type<readonly string[]>(),
+    language: p.enum([...languageNames]),
+    languageVersion: p.text(),
+    /** The rubric's score; null where static analysis gave none. */
+    score: p.json<Score>().$type<Score>().strictNullable(),
     startedAt: instant(),
     finishedAt: instant(),
     testCaseResults: () => p.oneToMany(TestCaseResult).mappedBy('checkRun').orderBy({ position: 'asc' }),
@@ -58,8 +70,16 @@ const TestCaseResultSchema = defineEntity({
     suite: p.enum(['visible', 'hidden']),
     name: p.text(),
     outcome: p.enum(['passed', 'failed', 'skipped']),
+    group: p.text().fieldName('group_name'),
+    verdict: p.enum([...verdicts]).strictNullable(),
     message: p.text(),
+    diff: p.text().strictNullable(),
+    hint: p.text(),
+    points: p.integer(),
+    maxPoints: p.integer(),
     timeMs: p.integer(),
+    cpuTimeMs: p.integer().strictNullable(),
+    memoryPeakBytes: p.bigint('number').strictNullable(),
   },
 });
 

@@ -1,6 +1,6 @@
 import { defineEntity, p } from '@mikro-orm/core';
 import { languageNames } from '../../domain/check-runs.ts';
-import { fileRoles, type ProjectChecks } from '../../domain/exercises.ts';
+import { type Checks, exerciseKinds, fileRoles } from '../../domain/exercises.ts';
 import { identified, instant } from '../columns.ts';
 import { Course } from './courses.ts';
 
@@ -17,7 +17,7 @@ const ExerciseSchema = defineEntity({
     summary: p.text(),
     /** Place in the course, from 0. */
     position: p.integer(),
-    kind: p.enum(['project']),
+    kind: p.enum([...exerciseKinds]),
     language: p.enum([...languageNames]),
     difficulty: p.enum(['easy', 'medium', 'hard']),
     archivedAt: instant().strictNullable(),
@@ -42,7 +42,7 @@ const ExerciseRevisionSchema = defineEntity({
     /** Markdown. */
     statement: p.text(),
     xp: p.integer(),
-    checks: p.json<ProjectChecks>().$type<ProjectChecks>(),
+    checks: p.json<Checks>().$type<Checks>(),
     files: () => p.oneToMany(RevisionFile).mappedBy('revision'),
   },
 });
@@ -67,3 +67,23 @@ const RevisionFileSchema = defineEntity({
 
 export class RevisionFile extends RevisionFileSchema.class {}
 RevisionFileSchema.setClass(RevisionFile);
+
+const ReferenceMeasureSchema = defineEntity({
+  name: 'ReferenceMeasure',
+  schema: 'catalogue',
+  tableName: 'reference_measures',
+  uniques: [{ properties: ['revision', 'language', 'sandboxIdentity'] }],
+  properties: {
+    ...identified,
+    revision: () => p.manyToOne(ExerciseRevision).ref(),
+    language: p.enum([...languageNames]),
+    /** What ran it: times of different machines and images do not compare. */
+    sandboxIdentity: p.text(),
+    cpuTimeMs: p.integer(),
+    memoryPeakBytes: p.bigint('number'),
+  },
+});
+
+/** What the exercise's own solution takes for all tests: what the performance of submissions is measured against. */
+export class ReferenceMeasure extends ReferenceMeasureSchema.class {}
+ReferenceMeasureSchema.setClass(ReferenceMeasure);
