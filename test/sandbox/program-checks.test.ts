@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
 import {
   type Comparison,
   defaultRubric,
@@ -103,9 +103,7 @@ class NotingSandbox implements Sandbox {
   }
 
   get languages() {
-    return this.#sandbox.languages.size > 0
-      ? this.#sandbox.languages
-      : new Map(Object.keys(languages).map((name) => [name as keyof typeof languages, '1']));
+    return this.#sandbox.languages;
   }
 
   run(job: SandboxJob, runOptions: RunOptions): Promise<readonly RunResult[]> {
@@ -124,7 +122,9 @@ class NotingSandbox implements Sandbox {
 
 const python = { right: 'print(int(input()) * 2)' };
 
-describe.each([await openReal('bubblewrap')])('$kind', ({ kind, sandbox: opened, reason }) => {
+const real = [await openReal('docker'), await openReal('bubblewrap')];
+
+describe.each(real)('$kind', ({ kind, sandbox: opened, reason }) => {
   if (opened === null) {
     const whenMissing = isRequired ? describe : describe.skip;
     whenMissing(`not usable: ${reason}`, () => {
@@ -135,6 +135,7 @@ describe.each([await openReal('bubblewrap')])('$kind', ({ kind, sandbox: opened,
     return;
   }
   const open = () => new NotingSandbox(opened);
+  afterAll(() => opened.close());
 
   test('a right program has all points', async () => {
     const judged = await judgeIn(open(), doubling, { 'main.py': python.right });
@@ -251,6 +252,54 @@ print(42)
     expect(checks.tests[0]).toMatchObject({ verdict: 'wrong-answer', message: 'the output is not UTF-8 text' });
     expect(checks.tests[0]?.diff).toMatch(/^-42\n\+/);
     expect(checks.tests[0]?.diff).not.toContain('\0');
+  });
+
+  test('who reaches the process limit is told, also where the case is hidden', async () => {
+    const program = `
+import subprocess
+try:
+    for _ in range(200): subprocess.Popen(['sleep', '5'])
+except OSError: print('no more')
+`;
+    const revision = programRevision({ a: { cases: { one: ['', 'all', 'Start fewer.'] } } });
+    const { checks } = await judgeIn(open(), revision, { 'main.py': program });
+    expect(checks.tests).toMatchObject([{ verdict: 'wrong-answer', hint: 'Start fewer.; the process limit was reached' }]);
+  });
+
+  (opened.languages.has('c') ? describe : describe.skip)('a compiled language', () => {
+    const inC = { ...doubling, language: 'c' as const, checks: { ...doubling.checks, languages: ['c' as const] } };
+    const right = '#include <stdio.h>\nint main(void) { int n; if (scanf("%d", &n) == 1) printf("%d\\n", n * 2); }';
+
+    test('is compiled where the program does not run, and run where its sources are not', async () => {
+      const sandbox = open();
+      const { checks, runs } = await judgeIn(sandbox, inC, { 'main.c': right });
+      expect(checks).toMatchObject({ verdict: 'accepted', points: 101, language: 'c', compilerOutput: '' });
+      expect(runs.map(({ name }) => name)).toEqual(['compile', ...Array.from({ length: 7 }, (_, index) => `case ${index + 1}`)]);
+      expect(sandbox.jobs.map((job) => job.files.map(({ path }) => path))).toEqual([['main.c'], ['program']]);
+    });
+
+    test('that does not compile has no tests to speak of, and says why', async () => {
+      const sandbox = open();
+      const { checks } = await judgeIn(sandbox, inC, { 'main.c': 'int main(void) { return nothing; }' });
+      expect(checks).toMatchObject({
+        verdict: 'compile-error',
+        points: 0,
+        maxPoints: 101,
+        compilerOutput: expect.stringContaining('nothing'),
+      });
+      expect(verdictsOf({ checks, runs: [] })).toEqual(Array.from({ length: 7 }, () => 'skipped'));
+      expect(sandbox.jobs).toHaveLength(1);
+    });
+
+    test('a compiler that is kept busy is stopped: the fault of the program', async () => {
+      const { checks } = await judgeIn(open(), inC, { 'main.c': '#include "/dev/zero"' });
+      expect(checks.verdict).toBe('compile-error');
+    });
+
+    test('ends by the signal that ended it', async () => {
+      const { checks } = await judgeIn(open(), inC, { 'main.c': 'int main(void) { volatile int *p = 0; return *p; }' });
+      expect(checks.tests[0]).toMatchObject({ verdict: 'run-error', message: 'ended by SIGSEGV' });
+    });
   });
 
   test('cases start anew: nothing that one leaves is there for the next', async () => {
@@ -432,6 +481,8 @@ import os, sys
 # In parts, or the program would find itself.
 needle = ('a7c1-' + 'expected').encode()
 found = []
+# To show that this search finds what is there.
+open('/tmp/control', 'wb').write(needle)
 def look(path):
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -460,11 +511,12 @@ for descriptor in range(3, 256):
     try:
         if needle in os.read(descriptor, 1 << 20): found.append(descriptor)
     except OSError: pass
-print(found, len(os.listdir('/proc')) > 0)
+print(*found)
 `;
       const { checks } = await judgeIn(open(), secret, { 'main.py': search });
       expect(checks.tests.map(({ verdict }) => verdict)).toEqual(['wrong-answer', 'wrong-answer']);
-      expect(checks.tests[0]?.message).toContain('found "[],"');
+      expect(checks.tests[0]?.message).toContain('found "/tmp/control"');
+      expect(checks.tests[0]?.diff).toBe(`-${answer}\n+/tmp/control\n+`);
     });
 
     test.each([
