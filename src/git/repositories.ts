@@ -130,8 +130,6 @@ const repositorySettings: readonly (readonly [string, string])[] = [
   ['receive.maxInputSize', String(maxPushBytes)],
   ['receive.fsckObjects', 'true'],
   ['receive.denyCurrentBranch', 'ignore'],
-  // The judge fetches the submitted commit by its id, also after the student has pushed over it.
-  ['uploadpack.allowAnySHA1InWant', 'true'],
   ...hiddenRefs.map((ref) => ['transfer.hideRefs', ref] as const),
 ];
 

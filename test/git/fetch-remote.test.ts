@@ -119,7 +119,7 @@ describe('fetchRemote', () => {
     const own = await startServer(repositories.folder);
     const clone = join(folder.path, 'clone');
     const url = `${own.origin}/${id}.git`;
-    const files = await readCommit({ url, commit, token: 't', scratchFolder: folder.path, signal: new AbortController().signal });
+    const files = await readCommit(path, commit, new AbortController().signal);
     expect(files.map(({ path: name, content }) => [name, content.toString()])).toEqual([['work.txt', 'first']]);
     await git(folder.path, ['clone', '--quiet', url, clone]);
     await git(clone, ['commit', '--quiet', '--allow-empty', '--message=more']);
