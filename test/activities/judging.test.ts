@@ -263,17 +263,4 @@ describe('fetchSource', () => {
     expect(await judge(submissionId)).toEqual(ended);
     expect(sandbox.jobs).toEqual([]);
   });
-
-  it('pins the commit, twice as well as once', async () => {
-    const { submissionId } = await submitStarter();
-    const { fetchSource } = createSubmissionActivities({ orm: database.orm, repositories, repoHosts: [], scratchFolder: folder });
-    const run = () => createActivityEnvironment().run(fetchSource, { submissionId });
-    expect([await run(), await run()]).toEqual([{ status: 'ready' }, { status: 'ready' }]);
-  });
-
-  it('finds a commit unavailable that is not in the repository', async () => {
-    const { submissionId } = await submitStarter('e'.repeat(40));
-    const { fetchSource } = createSubmissionActivities({ orm: database.orm, repositories, repoHosts: [], scratchFolder: folder });
-    expect(await createActivityEnvironment().run(fetchSource, { submissionId })).toEqual({ status: 'unavailable' });
-  });
 });

@@ -54,7 +54,7 @@ describe('fetchCommit', () => {
     'takes no answer of another shape: %j',
     async (body) => {
       answer = (_request, response) => void response.end(body);
-      await expect(fetchFrom()).rejects.toThrow(/JSON|expected/);
+      await expect(fetchFrom()).rejects.toThrow(/JSON|expected|invalid/i);
     },
   );
 
