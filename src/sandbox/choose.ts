@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { bubblewrapWeaknesses, openBubblewrap } from './bubblewrap.ts';
 import { type DockerEngine, dockerEngine, DockerSandbox } from './docker.ts';
-import { ensureRunnerImage, findRunnerImage } from './image.ts';
+import { defaultRunner, ensureRunnerImage, findRunnerImage, type RunnerSettings } from './image.ts';
 import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
 
 /** Whether one technology can run code on this machine, as tried out. */
@@ -21,6 +21,8 @@ export interface OpenSandboxOptions {
   readonly onMessage: (message: string) => void;
   /** Holds bubblewrap's copy of the toolchain, about 150 MB. Default: node_modules/.cache of this project. */
   readonly cacheFolder?: string;
+  /** What Docker's image is made of. Default: all languages on the usual base. */
+  readonly runner?: RunnerSettings;
 }
 
 /** `probes`: why it is this one, and what would have to be done for the others. */
@@ -103,15 +105,19 @@ async function openDocker(engine: DockerEngine, imageId: string): Promise<Docker
 }
 
 /** With `buildImage` waits for the runner image; else a missing one means no sandbox yet, but a usable engine. */
-async function attemptDocker(engine: DockerEngine, buildImage: ((message: string) => void) | null): Promise<Attempt> {
+async function attemptDocker(
+  engine: DockerEngine,
+  runner: RunnerSettings,
+  buildImage: ((message: string) => void) | null,
+): Promise<Attempt> {
   try {
     const version = await engineVersion(engine);
-    const existing = await findRunnerImage(engine);
+    const existing = await findRunnerImage(engine, runner);
     if (existing === null && buildImage === null) {
       const reason = `Docker ${version} answers; the runner image is not built yet`;
       return { sandbox: null, probe: { kind: 'docker', usable: true, reason, fix: null } };
     }
-    const imageId = existing ?? (await ensureRunnerImage({ engine, onProgress: buildImage ?? (() => undefined) }));
+    const imageId = existing ?? (await ensureRunnerImage({ engine, runner, onProgress: buildImage ?? (() => undefined) }));
     const sandbox = await openDocker(engine, imageId);
     return { sandbox, probe: { kind: 'docker', usable: true, reason: `Docker ${version}, image ${imageId}`, fix: null } };
   } catch (error) {
@@ -121,7 +127,7 @@ async function attemptDocker(engine: DockerEngine, buildImage: ((message: string
 
 /** Tries out every technology without building or changing anything but bubblewrap's copy of the toolchain. Does not throw. */
 export async function probeSandboxes(cacheFolder = defaultCacheFolder): Promise<readonly SandboxProbe[]> {
-  const attempts = await Promise.all([attemptDocker(dockerEngine(), null), attemptBubblewrap(cacheFolder)]);
+  const attempts = await Promise.all([attemptDocker(dockerEngine(), defaultRunner, null), attemptBubblewrap(cacheFolder)]);
   return attempts.map(({ probe }) => probe);
 }
 
@@ -165,20 +171,23 @@ class ReplaceableSandbox implements Sandbox {
   }
 }
 
-async function openAny(engine: DockerEngine, cacheFolder: string, onMessage: (message: string) => void): Promise<OpenedSandbox> {
-  const docker = await attemptDocker(engine, null);
+async function openAny(
+  engine: DockerEngine,
+  { onMessage, cacheFolder = defaultCacheFolder, runner = defaultRunner }: OpenSandboxOptions,
+): Promise<OpenedSandbox> {
+  const docker = await attemptDocker(engine, runner, null);
   if (docker.sandbox !== null) return { sandbox: docker.sandbox, probes: [docker.probe] };
   const bubblewrap = await attemptBubblewrap(cacheFolder);
   const probes = [docker.probe, bubblewrap.probe];
   if (!docker.probe.usable) return { sandbox: bubblewrap.sandbox, probes };
   if (bubblewrap.sandbox === null) {
-    const built = await attemptDocker(engine, onMessage);
+    const built = await attemptDocker(engine, runner, onMessage);
     return { sandbox: built.sandbox, probes: [built.probe, bubblewrap.probe] };
   }
 
   const sandbox = new ReplaceableSandbox(bubblewrap.sandbox);
   onMessage('bubblewrap serves while the runner image is built in the background');
-  void attemptDocker(engine, onMessage).then((built) => {
+  void attemptDocker(engine, runner, onMessage).then((built) => {
     if (built.sandbox === null) return onMessage(`bubblewrap goes on serving: ${built.probe.reason}`);
     sandbox.replaceBy(built.sandbox);
     return onMessage(`Docker serves from now on: ${built.probe.reason}`);
@@ -191,22 +200,18 @@ async function openAny(engine: DockerEngine, cacheFolder: string, onMessage: (me
  * bubblewrap serves. `docker` waits for the image. Does not throw: without a sandbox `probes` says why and what to do.
  */
 export async function openSandbox(preference: SandboxPreference, options: OpenSandboxOptions): Promise<OpenedSandbox> {
-  const { onMessage, cacheFolder = defaultCacheFolder } = options;
-  const opened = await openPreferred(preference, cacheFolder, onMessage);
+  const opened = await openPreferred(preference, options);
   for (const { kind, usable, reason, fix } of opened.probes) {
-    onMessage(`${kind}: ${usable ? reason : `not usable: ${reason}`}${fix === null ? '' : ` — ${fix}`}`);
+    options.onMessage(`${kind}: ${usable ? reason : `not usable: ${reason}`}${fix === null ? '' : ` — ${fix}`}`);
   }
   return opened;
 }
 
-async function openPreferred(
-  preference: SandboxPreference,
-  cacheFolder: string,
-  onMessage: (message: string) => void,
-): Promise<OpenedSandbox> {
+async function openPreferred(preference: SandboxPreference, options: OpenSandboxOptions): Promise<OpenedSandbox> {
   if (preference === 'none') return { sandbox: null, probes: [] };
-  if (preference === 'auto') return openAny(dockerEngine(), cacheFolder, onMessage);
-  const attempt = preference === 'docker' ? attemptDocker(dockerEngine(), onMessage) : attemptBubblewrap(cacheFolder);
+  if (preference === 'auto') return openAny(dockerEngine(), options);
+  const { onMessage, cacheFolder = defaultCacheFolder, runner = defaultRunner } = options;
+  const attempt = preference === 'docker' ? attemptDocker(dockerEngine(), runner, onMessage) : attemptBubblewrap(cacheFolder);
   const { sandbox, probe } = await attempt;
   return { sandbox, probes: [probe] };
 }
