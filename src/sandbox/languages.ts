@@ -121,7 +121,8 @@ export const languages = {
     lint: null,
     test: null,
     compile: compilingTo('program.jar', (entry) => ['sh', `${runnerFolder}/compile-java.sh`, entry]),
-    // A heap of what the exercise gives, wherever the machine's own memory ends; one collector and one compiler thread, short lives.
+    // A heap of what the exercise gives, whatever memory the machine has, collected and compiled for short lives. A full heap is one
+    // error among others to Java: `tail` then reads without an end, until the sandbox sees that the memory is used up.
     run: (program, memoryBytes) => [
       'java',
       `-Xmx${Math.floor(memoryBytes / 1024)}k`,
@@ -129,6 +130,7 @@ export const languages = {
       '-XX:+UseSerialGC',
       '-XX:TieredStopAtLevel=1',
       '-XX:-UsePerfData',
+      '-XX:OnOutOfMemoryError=tail /dev/zero',
       '-jar',
       program,
     ],
