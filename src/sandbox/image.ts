@@ -13,7 +13,7 @@ import { readToolchain, type Toolchain, type ToolchainFile } from './toolchain.t
 
 /** What a runner image is made of, beside the runner itself. */
 export interface RunnerSettings {
-  /** Those whose packages are installed; what Atelier brings itself (Node, the TypeScript compiler) is always there. */
+  /** Those whose packages are installed; JavaScript, TypeScript and Python are always there, as the runner itself takes them. */
   readonly languages: readonly Language[];
   /** An image of the Debian family, pulled where it is missing. Null: Debian slim, or a local stand-in. */
   readonly base: string | null;
@@ -29,8 +29,8 @@ export interface RunnerImageOptions {
   readonly runner?: RunnerSettings;
 }
 
-/** The name service module resolves `localhost`, for which a container without a network has no hosts file. */
-const commonPackages = ['libnss-myhostname'];
+/** Python, as the runner itself has programs in it; a name service module, as without a network nothing else resolves `localhost`. */
+const commonPackages = ['python3', 'libnss-myhostname'];
 
 function packagesOf({ languages: names }: RunnerSettings): readonly string[] {
   return [...new Set([...commonPackages, ...names.flatMap((name) => languages[name].packages)])].toSorted();

@@ -32,6 +32,8 @@ async function waitForSandbox(): Promise<Sandbox> {
   for (;;) {
     const { sandbox, probes } = await openSandbox(config.SANDBOX, {
       onMessage: (message) => logger.info(message),
+      pool: config.SANDBOX_POOL,
+      runtime: config.SANDBOX_RUNTIME,
       runner: { languages: config.RUNNER_LANGUAGES, base: config.RUNNER_BASE },
     });
     if (sandbox !== null) return sandbox;
@@ -84,6 +86,7 @@ await runWorker(
   },
   async () => {
     stopReaping();
+    await sandbox.close();
     await client.connection.close();
     await orm.close();
   },

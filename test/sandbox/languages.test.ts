@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { type Language, languageNames } from '../../src/domain/check-runs.ts';
-import { probeLanguages } from '../../src/sandbox/language-versions.ts';
+import { readLanguages } from '../../src/sandbox/language-versions.ts';
 import { languages } from '../../src/sandbox/languages.ts';
 import type { RunRequest, RunResult, Sandbox, SandboxFile } from '../../src/sandbox/sandbox.ts';
 import { runner } from '../support/runner.ts';
@@ -216,17 +216,18 @@ describe('versions', () => {
   });
 
   test('a tool that does not answer is no language; of one that does, the first line counts', async () => {
-    const found = await probeLanguages(({ runs }) =>
-      Promise.resolve(
-        runs.map(({ name }) => answer(name, name === 'rust' ? 127 : 0, name === 'go' ? '' : `${name} 1.2\nmore\n`)),
-      ),
-    );
+    const found = await readLanguages({
+      run: ({ runs }) =>
+        Promise.resolve(
+          runs.map(({ name }) => answer(name, name === 'rust' ? 127 : 0, name === 'go' ? '' : `${name} 1.2\nmore\n`)),
+        ),
+    });
     const others = languageNames.filter((name) => name !== 'rust' && name !== 'go');
     expect([...found]).toEqual(others.map((name) => [name, `${name} 1.2`]));
   });
 
   test('a sandbox in which Node does not run is of no use', async () => {
-    const probing = probeLanguages(({ runs }) => Promise.resolve(runs.map(({ name }) => answer(name, 127, ''))));
-    await expect(probing).rejects.toThrow('the runner does not work: not found');
+    const probing = readLanguages({ run: ({ runs }) => Promise.resolve(runs.map(({ name }) => answer(name, 127, ''))) });
+    await expect(probing).rejects.toThrow('javascript does not run: exited not found');
   });
 });
