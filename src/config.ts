@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { type Language, languageNames } from './domain/check-runs.ts';
 import { parseRepoHosts } from './domain/repo-urls.ts';
 import { parseFaults } from './faults.ts';
 
@@ -28,6 +29,17 @@ const repoHosts = z.string().transform((text, context) => {
     return z.NEVER;
   }
 });
+
+const runnerSettings = {
+  /** Names with space or commas between them: whose tools the runner image gets. Fewer make it smaller and its build shorter. */
+  RUNNER_LANGUAGES: z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((name) => name !== ''))
+    .pipe(z.array(z.enum(languageNames)).nonempty())
+    .prefault(languageNames.join(' ')),
+  /** The image on which the runner image is made, of the Debian family, with whatever else exercises need. */
+  RUNNER_BASE: z.string().min(1).nullable().default(null),
+};
 
 const faults = z.string().refine((text) => {
   try {
@@ -75,6 +87,7 @@ const Environment = z.object({
   SANDBOX_POOL: z.union([z.literal('auto'), z.coerce.number().int().min(0).max(256)]).default('auto'),
   /** Runtime of the Docker engine, such as `runsc` (gVisor), used as it is. Default: the engine's own. */
   SANDBOX_RUNTIME: z.string().optional(),
+  ...runnerSettings,
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
   /** Who sends it as a bearer may read the api's /metrics, from anywhere; without it the address decides (api/routes/metrics.ts). */
@@ -132,4 +145,11 @@ export function readDatabaseUrl(env: NodeJS.ProcessEnv): string {
   const { ATELIER_DATABASE_URL: url = '' } = settingsOf(env);
   if (url === '') throw new ConfigError('set ATELIER_DATABASE_URL (postgres://user:password@host:port/database)');
   return url;
+}
+
+/** What the runner image is to be made of. @throws ConfigError where a language is not known. */
+export function readRunnerSettings(env: NodeJS.ProcessEnv): { languages: readonly Language[]; base: string | null } {
+  const result = z.object(runnerSettings).safeParse(settingsOf(env));
+  if (!result.success) throw new ConfigError(`RUNNER_LANGUAGES takes ${languageNames.join(' ')}`);
+  return { languages: result.data.RUNNER_LANGUAGES, base: result.data.RUNNER_BASE };
 }

@@ -88,7 +88,7 @@ export function trialJob(
   const run =
     program === null
       ? { name: testRunName('visible'), argv: test(checks.tests.visible.files), limits }
-      : { name: 'program', argv: argvOf(program.entry), limits, stdin: Buffer.from(program.stdin) };
+      : { name: 'program', argv: argvOf(program.entry, limits.memoryBytes), limits, stdin: Buffer.from(program.stdin) };
   return { files: projectFiles(revision, [...starter, ...tried]), runs: [run] };
 }
 

@@ -5,6 +5,7 @@ import { openSandbox } from '../../src/sandbox/choose.ts';
 import { judge } from '../../src/sandbox/judge.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { type ExerciseContent, readCourseContent } from '../../src/services/content.ts';
+import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 
 const { exercises } = await readCourseContent(join(import.meta.dirname, '../../content/demo'));
@@ -20,7 +21,7 @@ async function judgeRoles(sandbox: Sandbox, exercise: ExerciseContent, roles: re
 }
 
 await describeEachSandbox('exercises', (kind) => {
-  const opened = openSandbox(kind, { onMessage: () => undefined });
+  const opened = openSandbox(kind, { onMessage: () => undefined, runner });
 
   it.each(exercises.map((exercise) => [exercise.slug, exercise] as const))(
     '%s: the solution is accepted, the starter is not',
