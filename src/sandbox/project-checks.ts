@@ -147,13 +147,15 @@ function judgedTests(expected: TestSuite, suite: Suite, reported: NonNullable<Te
   });
 }
 
-function resultOf(results: readonly RunResult[], name: string): RunResult {
+/** @throws SandboxError, transient, where the run is missing. */
+export function resultOf(results: readonly RunResult[], name: string): RunResult {
   const result = results.find((candidate) => candidate.name === name);
   if (result === undefined) throw new SandboxError(`the sandbox returned no ${name} run`, { transient: true });
   return result;
 }
 
-function readLintFindings(lint: RunResult): readonly LintFinding[] {
+/** @throws SandboxError where our own linter gave no report: that is never the student's fault. */
+export function readLintFindings(lint: RunResult): readonly LintFinding[] {
   if (lint.report !== null) return parseLintReport(lint.report);
   if (lint.status === 'exited') throw new SandboxError('the linter gave no report', { transient: false });
   return [{ file: '', line: 0, rule: 'limits', severity: 'error', message: `the linter did not finish: ${lint.status}` }];
