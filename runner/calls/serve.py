@@ -20,13 +20,18 @@ def load(name, folders):
             sys.path.insert(0, folder)
     module = importlib.import_module(name)
     names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
-    return tuple(names)
+    return tuple(name for name in names if not is_imported(getattr(module, name, None)))
+
+
+def is_imported(value):
+    """Whether a module has it from Python's library: tests get that from there themselves."""
+    owner = str(getattr(value, "__module__", "")).partition(".")[0]
+    return inspect.ismodule(value) or (callable(value) and owner in sys.stdlib_module_names)
 
 
 def export(module, name):
     value = getattr(sys.modules[module], name)
-    owner = str(getattr(value, "__module__", "")).partition(".")[0]
-    if (callable(value) and owner in sys.stdlib_module_names) or inspect.ismodule(value):
+    if is_imported(value):
         raise AttributeError(f"module {module!r} only imports {name!r}")
     return value
 
