@@ -30,6 +30,7 @@ FACTORIES = {kind.__name__: kind for kind in (dict, list, set)}
 SILENT_MODULES = ("typing", "abc", "enum")
 METHODS = (types.FunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, functools.partialmethod)
 ENUMS = {name: getattr(enum, name) for name in ("IntEnum", "StrEnum", "IntFlag", "Flag", "Enum") if hasattr(enum, name)}
+OF_SYSTEM_ERRORS = ("errno", "strerror", "filename")
 MAX_TRACE_LENGTH = 1500
 
 
@@ -43,6 +44,8 @@ def fields_of(value, refer):
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())
         names.update(dict.fromkeys([slots] if isinstance(slots, str) else slots))
+    if isinstance(value, OSError):
+        names.update(dict.fromkeys(OF_SYSTEM_ERRORS))
     fields = []
     for name in names:
         if name.startswith("__"):
@@ -77,10 +80,10 @@ def _members_of(kind):
             members[name] = ["refused", None]
         elif is_special and name not in CARRIED:
             continue
-        elif isinstance(member, METHODS) or (callable(member) and not isinstance(member, type) and not is_special):
-            members[name] = ["method", None]
         elif isinstance(member, (classmethod, staticmethod)):
             members[name] = ["class", None]
+        elif isinstance(member, METHODS) or (callable(member) and not isinstance(member, type) and not is_special):
+            members[name] = ["method", None]
         elif isinstance(member, (property, functools.cached_property)):
             members[name] = ["property", None]
         elif pack_primitive(member):
@@ -231,7 +234,8 @@ class Classes:
         if kind == "property":
             return property(lambda subject: ask("get", name, [subject]), lambda subject, given: ask("set", name, [subject, given]))
         if kind == "refused":
-            return None if shape in ("dataclass", "enum", "named") and name == "__eq__" else self.refused(name, made)
+            is_made_here = shape in ("enum", "named") or (shape == "dataclass" and name == "__eq__")
+            return None if is_made_here else self.refused(name, made)
         if name == "__exit__":
             # What a test finds wrong within a `with` is not for the submission to forgive.
             def leave(subject, error_type, error, trace):
@@ -295,6 +299,8 @@ class Classes:
         except Exception:
             pass
         target.args = tuple(args)
+        for name in OF_SYSTEM_ERRORS if isinstance(target, OSError) else ():
+            setattr(target, name, fields.pop(name, None))
         target.__dict__.clear()
         target.__dict__.update((name, value) for name, value in fields.items() if not name.startswith("__"))
         if trace and hasattr(target, "add_note"):
