@@ -21,7 +21,9 @@ function xml(text) {
 function describe(error) {
   const cause = error.cause instanceof Error ? error.cause : error;
   const message = typeof error.cause === 'string' ? error.cause : String(cause.message);
-  const frames = String(cause.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line) && line.includes(`${process.cwd()}/`));
+  const frames = String(cause.stack ?? '')
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line) && line.includes(`${process.cwd()}/`));
   const lines = frames.map((line) => line.replaceAll(`file://${process.cwd()}/`, '').replaceAll(`${process.cwd()}/`, ''));
   return [message, ...lines].join('\n').slice(0, maxMessageLength);
 }

@@ -25,7 +25,8 @@ const workFolder = process.cwd();
 
 /** The submission may call what a test handed it, and nothing else. */
 function answer({ op }, [called, self, ...values]) {
-  if (op !== 'call' || typeof called !== 'function' || !conversation.isOwn(called)) throw new Error('not a function of the tests');
+  if (op !== 'call' || typeof called !== 'function' || !conversation.isOwn(called))
+    throw new Error('not a function of the tests');
   return Reflect.apply(called, self, values);
 }
 
@@ -45,7 +46,9 @@ function fileOf(specifier, parentUrl) {
   if (!isPath) return null;
   const path = fileURLToPath(new URL(specifier, parentUrl));
   if (!isBelow(workFolder, path)) return null;
-  return endings.map((ending) => path + ending).find((candidate) => existsSync(candidate) && statSync(candidate).isFile()) ?? path;
+  return (
+    endings.map((ending) => path + ending).find((candidate) => existsSync(candidate) && statSync(candidate).isFile()) ?? path
+  );
 }
 
 /** Text of a module that exports what the submission's one does. */

@@ -16,9 +16,18 @@ const errorTypes = new Map(
 );
 const errorTypeNames = new Map([...errorTypes].map(([name, prototype]) => [prototype, name]));
 const byteTypes = new Map(
-  [Buffer, Uint8Array, Int8Array, Uint8ClampedArray, Uint16Array, Int16Array, Uint32Array, Int32Array, Float32Array, Float64Array].map(
-    (type) => [type.name, type],
-  ),
+  [
+    Buffer,
+    Uint8Array,
+    Int8Array,
+    Uint8ClampedArray,
+    Uint16Array,
+    Int16Array,
+    Uint32Array,
+    Int32Array,
+    Float32Array,
+    Float64Array,
+  ].map((type) => [type.name, type]),
 );
 const symbolNames = new Map([
   [Symbol.iterator, '@@iterator'],
@@ -40,7 +49,9 @@ const identity = Symbol('object of the submission: compare its fields');
 /** A value that this kind of test cannot carry. */
 export class UncarriedError extends TypeError {
   constructor(what) {
-    super(`${what} cannot cross between tests and submission; an exercise that needs it is tested in one process (testStyle shared-process)`);
+    super(
+      `${what} cannot cross between tests and submission; an exercise that needs it is tested in one process (testStyle shared-process)`,
+    );
     this.name = 'UncarriedError';
   }
 }
@@ -52,24 +63,18 @@ const define = (object, key, value, enumerable = true) =>
   Reflect.defineProperty(object, key, { value, enumerable, writable: true, configurable: true });
 
 function primitive(value) {
-  switch (typeof value) {
-    case 'undefined':
-      return ['u'];
-    case 'bigint':
-      return ['b', String(value)];
-    case 'number':
-      return Number.isFinite(value) && !Object.is(value, -0) ? value : ['n', Object.is(value, -0) ? '-0' : String(value)];
-    case 'symbol':
-      throw new UncarriedError('a symbol');
-    default:
-      return value;
-  }
+  if (typeof value === 'symbol') throw new UncarriedError('a symbol');
+  if (value === undefined) return ['u'];
+  if (typeof value === 'bigint') return ['b', String(value)];
+  if (typeof value !== 'number' || (Number.isFinite(value) && !Object.is(value, -0))) return value;
+  return ['n', Object.is(value, -0) ? '-0' : String(value)];
 }
 
 /** Objects without an identity worth keeping; null for all others. */
 function plainValue(object) {
   const prototype = Object.getPrototypeOf(object);
-  if (types.isDate(object) && prototype === Date.prototype) return ['d', Number.isNaN(object.getTime()) ? null : object.getTime()];
+  if (types.isDate(object) && prototype === Date.prototype)
+    return ['d', Number.isNaN(object.getTime()) ? null : object.getTime()];
   if (types.isRegExp(object) && prototype === RegExp.prototype) return ['r', object.source, object.flags];
   if (!ArrayBuffer.isView(object)) return null;
   const type = [...byteTypes.values()].find((candidate) => candidate.prototype === prototype);
@@ -220,7 +225,8 @@ export class Values {
     if (Array.isArray(object) && prototype === Array.prototype) {
       return ['a', isFrozen, Array.from(object, (item, index) => (index in object ? refer(item) : ['h']))];
     }
-    if (prototype === null || prototype === Object.prototype) return ['o', isFrozen, prototype === null, fields(Object.keys(object))];
+    if (prototype === null || prototype === Object.prototype)
+      return ['o', isFrozen, prototype === null, fields(Object.keys(object))];
     if (prototype === Map.prototype) return ['m', [...object].map(([key, value]) => [refer(key), refer(value)])];
     if (prototype === Set.prototype) return ['s', [...object].map(refer)];
     const shown = Object.keys(object);
