@@ -42,7 +42,11 @@ describe('what a file documents', () => {
     ['javascript', ['/*', 'function hidden() {}', '*/'], []],
     ['c', ['#include <stdio.h>', '// Adds two numbers.', 'int add(int a, int b) {', '  if (a) return b;', '}'], ['add:3']],
     ['c', ['int add(int a, int b);', 'static int help(void) {', '}', 'int *use(void)', '{', '}', 'int main(void) {'], ['-use:4']],
-    ['cpp', ['/** A stack. */', 'template <typename T>', 'class Stack {', '};', 'std::vector<int> f(int n) {'], ['Stack:3', '-f:5']],
+    [
+      'cpp',
+      ['/** A stack. */', 'template <typename T>', 'class Stack {', '};', 'std::vector<int> f(int n) {'],
+      ['Stack:3', '-f:5'],
+    ],
     ['go', ['package main', '', '// solve does it.', 'func solve(n int) int {', '}', 'func main() {'], ['solve:4']],
     ['go', ['// Add adds.', 'func Add() {}', 'func (s *Set) Has() bool {', 'func help() {}'], ['Add:2', '-Has:3']],
     ['rust', ['/// Adds.', '#[inline]', 'pub fn add() {}', 'fn help() {}', '// no', 'pub struct P;'], ['add:3', '-P:6']],
@@ -77,7 +81,13 @@ describe('what a file documents', () => {
   });
 
   it('takes no longer for lines that are made to be slow', () => {
-    const slow = ['a '.repeat(200_000), 'a::'.repeat(100_000), `const x = ${'('.repeat(100_000)}`, '// '.repeat(100_000), 'export {\n'.repeat(2_000)];
+    const slow = [
+      'a '.repeat(200_000),
+      'a::'.repeat(100_000),
+      `const x = ${'('.repeat(100_000)}`,
+      '// '.repeat(100_000),
+      'export {\n'.repeat(2_000),
+    ];
     for (const language of ['javascript', 'java', 'cpp', 'rust', 'go'] as const) {
       const text = slow.flatMap((line) => Array.from({ length: 20 }, () => line)).join('\n');
       // A pattern that backtracks over such a line would take minutes: over the limit of any test.

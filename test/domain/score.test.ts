@@ -73,7 +73,8 @@ describe('documentation', () => {
   });
 
   it('is the overview alone where nothing is there to be used', () => {
-    const partOf = (hasOverview: boolean) => scoreOf({ ...clean, documentation: { things: [], hasOverview } }).parts.documentation;
+    const partOf = (hasOverview: boolean) =>
+      scoreOf({ ...clean, documentation: { things: [], hasOverview } }).parts.documentation;
     expect([partOf(true).points, partOf(false).points]).toEqual([30, 0]);
   });
 
@@ -147,10 +148,7 @@ describe('any score', () => {
   const input: fc.Arbitrary<ScoreInput> = fc.record({
     rubric: fc.record({ quality: points, documentation: points, performance: points }),
     quality: fc.oneof(fc.array(lintFinding, { maxLength: 60 }), unmeasured),
-    documentation: fc.oneof(
-      fc.record({ things: fc.array(thing, { maxLength: 60 }), hasOverview: fc.boolean() }),
-      unmeasured,
-    ),
+    documentation: fc.oneof(fc.record({ things: fc.array(thing, { maxLength: 60 }), hasOverview: fc.boolean() }), unmeasured),
     performance: fc.oneof(fc.record({ measured: measure, reference: measure }), unmeasured),
   });
 
