@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createScoring } from '../../src/activities/scoring.ts';
+import { createScoring, type Scoring } from '../../src/activities/scoring.ts';
 import { ExerciseRevision, ReferenceMeasure } from '../../src/database/entities/exercises.ts';
 import { newId } from '../../src/database/columns.ts';
 import type { Language } from '../../src/domain/check-runs.ts';
-import type { Revision, Rubric } from '../../src/domain/exercises.ts';
+import { defaultRubric, type Revision, type Rubric } from '../../src/domain/exercises.ts';
 import type { Judged } from '../../src/sandbox/judge.ts';
 import { type RunResult, type Sandbox, SandboxError, type SandboxJob } from '../../src/sandbox/sandbox.ts';
 import { selectRevisionForChecks } from '../../src/services/exercises.ts';
@@ -91,12 +91,19 @@ const accepted: Judged = {
 
 const submitted = [{ path: 'src/board.js', content: Buffer.from('/** Adds. */\nexport function add() {}\n') }];
 
-function score(judged = accepted, { scoring = createScoring({ orm: database.orm }), rubric = revision.checks.rubric } = {}) {
+function score(
+  judged = accepted,
+  {
+    scoring = createScoring({ orm: database.orm }),
+    rubric = revision.checks.rubric,
+    environment = createActivityEnvironment(),
+  } = {},
+) {
   const label = { submissionId: newId(), attempt: 1, deadline: new Date(Date.now() + 60_000) };
   const bench = { sandbox, label, signal: AbortSignal.timeout(60_000) };
   const asked = { ...revision, checks: { ...revision.checks, rubric } };
   const input = { revisionId, revision: asked, submitted, judged, bench, sandboxIdentity: sandbox.identity };
-  return createActivityEnvironment().run(scoring.scoreSubmission, input);
+  return environment.run(scoring.scoreSubmission, input) as ReturnType<Scoring['scoreSubmission']>;
 }
 
 const measures = () => database.orm.em.fork().find(ReferenceMeasure, { sandboxIdentity: sandbox.identity });
@@ -147,9 +154,10 @@ describe('a score', () => {
   it('leaves performance out where the solution cannot be measured, and tries that once', async () => {
     sandbox.answer = (name) => (name === 'hidden-tests' ? { report: report(3) } : {});
     const scoring = createScoring({ orm: database.orm });
-    for (const _attempt of [1, 2]) {
+    for (const attempt of ['first', 'second']) {
       const { score: given } = await score(accepted, { scoring });
-      expect(given).toMatchObject({
+      expect({ attempt, ...given }).toMatchObject({
+        attempt,
         points: 70,
         maxPoints: 70,
         parts: { performance: { maxPoints: 0, losses: [{ points: 0 }] } },
@@ -171,6 +179,16 @@ describe('a score', () => {
     expect(await score()).toEqual({ score: null, runs: [] });
   });
 
+  it('ends with its Temporal activity', async () => {
+    const environment = createActivityEnvironment();
+    sandbox.answer = (name) => {
+      if (name !== 'hidden-tests') return {};
+      environment.cancel();
+      throw new SandboxError('killed', { transient: true });
+    };
+    await expect(score(accepted, { environment })).rejects.toMatchObject({ name: 'CancelledFailure' });
+  });
+
   it('loses the points of a part whose analysis the submission brought down', async () => {
     sandbox.answer = (name) => (name === 'analysis' ? { report: null, exitCode: null, status: 'memory-limit' } : {});
     const { score: given } = await score();
@@ -181,11 +199,11 @@ describe('a score', () => {
     expect(given?.parts.documentation.points).toBe(30);
   });
 
-  it.each<[string, Judged, Rubric | undefined]>([
-    ['what does not compile', { ...accepted, checks: judgedChecks({ verdict: 'compile-error' }) }, undefined],
+  it.each<[string, Judged, Rubric]>([
+    ['what does not compile', { ...accepted, checks: judgedChecks({ verdict: 'compile-error' }) }, defaultRubric],
     ['an exercise whose rubric has no points', accepted, { quality: 0, documentation: 0, performance: 0 }],
   ])('is not given for %s', async (_name, judged, rubric) => {
-    expect(await score(judged, rubric && { rubric })).toEqual({ score: null, runs: [] });
+    expect(await score(judged, { rubric })).toEqual({ score: null, runs: [] });
     expect(sandbox.jobs).toEqual([]);
   });
 });
