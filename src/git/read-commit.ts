@@ -57,7 +57,7 @@ export async function readCommit(input: {
       // By the environment, not the command line: process lists show arguments.
       environment: extraSetting('http.extraHeader', authorization),
     });
-    return await readTree(folder, input.commit, input.signal);
+    return await readCommitFiles(folder, input.commit, input.signal);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -94,8 +94,12 @@ function extraSetting(key: string, value: string): Record<string, string> {
   return { GIT_CONFIG_PARAMETERS: `'${key}'='${value.replaceAll("'", String.raw`'\''`)}'` };
 }
 
-/** Reads all regular files of a commit in a local repository. */
-async function readTree(folder: string, commit: string, signal: AbortSignal): Promise<CommitFile[]> {
+/**
+ * Reads all regular files of a commit in a local bare repository.
+ *
+ * @throws SourceProblem where the commit is larger than `commitLimits`, or has a path that no sandbox takes.
+ */
+export async function readCommitFiles(folder: string, commit: string, signal: AbortSignal): Promise<CommitFile[]> {
   const tooManyFiles = new SourceProblem(`The commit has more than ${commitLimits.files} files.`);
   const listing = await git(folder, ['ls-tree', '-r', '-z', '-l', '--full-tree', commit], {
     signal,
