@@ -1,3 +1,4 @@
+import type { Assistant } from '../assistants/assistant.ts';
 import type { Config } from '../config.ts';
 import type { Orm } from '../database/orm.ts';
 import type { Repositories } from '../git/repositories.ts';
@@ -22,6 +23,8 @@ export interface Dependencies {
   readonly trials: TrialWorkflows;
   readonly streams: LiveStreams;
   readonly tokens: AccessTokens;
+  /** Drafts reviews for reviewers; null where none is configured. */
+  readonly assistant: Assistant | null;
   readonly logger: Logger;
   /** Where a stopping api says so, and where what streams without end learns of it. */
   readonly drain: Drain;
