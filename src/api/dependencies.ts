@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
 import type { Orm } from '../database/orm.ts';
+import type { QueueLimits } from '../domain/queue.ts';
 import type { Repositories } from '../git/repositories.ts';
 import type { Logger } from '../logger.ts';
 import type { OverrideWorkflows } from '../temporal/overrides.ts';
@@ -23,6 +24,7 @@ export interface Dependencies {
   readonly streams: LiveStreams;
   readonly tokens: AccessTokens;
   readonly logger: Logger;
+  readonly queueLimits: QueueLimits;
   /** Where a stopping api says so, and where what streams without end learns of it. */
   readonly drain: Drain;
 }

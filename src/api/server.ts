@@ -48,6 +48,7 @@ const app = createApp({
   overrides: createOverrideWorkflows(client),
   trials: createTrialWorkflows(client),
   streams,
+  queueLimits: { maxQueued: config.MAX_QUEUED_SUBMISSIONS, maxOpenPerStudent: config.MAX_OPEN_CHECKS_PER_STUDENT },
   tokens: createAccessTokens(config.JWT_SECRET, config.ACCESS_TOKEN_TTL_MS),
 });
 // Slow senders do not hold a socket for ever; a push over a thin line may take its minutes.
