@@ -90,6 +90,10 @@ const Environment = z.object({
   ...runnerSettings,
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
+  /** Submissions of all students that may wait for the judges; above it the api takes no more (503 `queue-full`). */
+  MAX_QUEUED_SUBMISSIONS: z.coerce.number().int().min(1).default(2_000),
+  /** Submissions of one student that may wait or be checked at once; above it the api takes no more of theirs (429 `too-many-open`). */
+  MAX_OPEN_CHECKS_PER_STUDENT: z.coerce.number().int().min(1).default(10),
   /** Who sends it as a bearer may read the api's /metrics, from anywhere; without it the address decides (api/routes/metrics.ts). */
   METRICS_TOKEN: z
     .string()
