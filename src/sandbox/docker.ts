@@ -51,7 +51,7 @@ function toSandboxError(error: unknown): SandboxError {
 }
 
 /** Limits hold per run inside; the container's own are those of its largest run, as a wall around all of them. */
-function containerOptions(image: string, job: SandboxJob): Docker.ContainerCreateOptions {
+export function containerOptions(image: string, job: SandboxJob): Docker.ContainerCreateOptions {
   const { label, runs } = job;
   const largest = (limit: keyof RunLimits): number => Math.max(...runs.map((run) => run.limits[limit]));
   const work = workFolderNeeds(job);
