@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { openSandbox } from '../src/sandbox/choose.ts';
-import { containerOptions, dockerEngine, type DockerEngine } from '../src/sandbox/docker.ts';
-import type { Sandbox } from '../src/sandbox/sandbox.ts';
+import { containerOptions, dockerEngine, type DockerEngine, DockerSandbox } from '../src/sandbox/docker.ts';
+import type { Sandbox, SandboxJob } from '../src/sandbox/sandbox.ts';
+import { shapeOf } from '../src/sandbox/shape.ts';
 import { BenchAcademy } from './academy.ts';
 import { jobOf, ours, runJobIn } from './atelier.ts';
 import type { Contender } from './contenders.ts';
@@ -45,7 +46,7 @@ interface Extent {
 const whole: Extent = {
   rounds: 21,
   rateRounds: 3,
-  rateForMs: 8_000,
+  rateForMs: 10_000,
   sharedForMs: 6_000,
   alone: 21,
   students: 8,
@@ -73,32 +74,42 @@ const progress = (text: string) => process.stderr.write(`  ${text}\n`);
 interface Engines {
   readonly engine: DockerEngine;
   readonly docker: Sandbox | null;
+  /** The same, for jobs in interpreters that booted before. */
+  readonly booted: Sandbox | null;
   readonly bubblewrap: Sandbox | null;
   readonly missing: readonly string[];
 }
 
 async function openEngines(): Promise<Engines> {
   const [docker, bubblewrap] = [
-    await openSandbox('docker', { onMessage: progress }),
-    await openSandbox('bubblewrap', { onMessage: () => undefined }),
+    await openSandbox('docker', { onMessage: progress, pool: 'auto' }),
+    await openSandbox('bubblewrap', { onMessage: () => undefined, pool: 'auto' }),
   ];
   const missing = [docker, bubblewrap].flatMap(({ sandbox, probes }) =>
     sandbox === null ? probes.map(({ kind, reason, fix }) => `${kind}: ${reason}${fix === null ? '' : ` (${fix})`}`) : [],
   );
-  return { engine: dockerEngine(), docker: docker.sandbox, bubblewrap: bubblewrap.sandbox, missing };
+  const engine = dockerEngine();
+  // A pool of its own, or the two kinds of job would take each other's places.
+  const booted = docker.sandbox === null ? null : new DockerSandbox(engine, docker.sandbox.identity, { pool: 'auto' });
+  return { engine, docker: docker.sandbox, booted, bubblewrap: bubblewrap.sandbox, missing };
 }
 
-function collectContenders({ docker, bubblewrap }: Engines, goJudge: GoJudge | null, folders: ProgramFolders): Contender[] {
+function collectContenders(
+  { docker, booted, bubblewrap }: Engines,
+  goJudge: GoJudge | null,
+  folders: ProgramFolders,
+): Contender[] {
   const contenders = [bareProcess(folders)];
   if (bubblewrap !== null) contenders.push(rawBubblewrap(folders));
-  if (docker !== null) contenders.push(dockerRun(folders, () => containerOptions(docker.identity, jobOf(trivial()))));
+  if (docker !== null) contenders.push(dockerRun(folders, () => plainContainer(docker)));
   if (goJudge !== null) contenders.push(goJudge.contender());
   if (bubblewrap !== null)
     contenders.push(ours('atelierBubblewrap', bubblewrap, 'our sandbox with bubblewrap, a job of one run'));
   if (docker !== null) {
     contenders.push(ours('atelier', docker, 'our sandbox with Docker, a job of one run in a container of its own'));
-    contenders.push(ours('atelierPrebooted', docker, 'the same, in an interpreter that booted before the job came'));
   }
+  if (booted !== null)
+    contenders.push(ours('atelierPrebooted', booted, 'the same, in an interpreter that booted before the job came'));
   return contenders;
 }
 
@@ -108,29 +119,52 @@ function trivial(): Program {
   return program;
 }
 
+const lifeMs = 10 * 60_000;
+
+/** The container that a job of one small program gets; where the benchmark dies, the reaper finds it late. */
+const plainContainer = ({ identity: image }: Sandbox) =>
+  containerOptions({
+    image,
+    shape: shapeOf(jobOf(trivial())),
+    runtime: undefined,
+    poolId: 'bench',
+    deadline: new Date(Date.now() + lifeMs),
+  });
+
 /** Containers of ours with one job each, and containers alone: the same whole life, counted in the same way. */
 function containerWorks(engine: DockerEngine, docker: Sandbox): readonly Work[] {
-  const settled = () => Promise.resolve();
+  const raw = async () => {
+    await liveOnce(engine, () => plainContainer(docker));
+    return 1;
+  };
   return [
-    {
-      name: 'raw',
-      once: async () => {
-        await liveOnce(engine, () => containerOptions(docker.identity, jobOf(trivial())));
-        return 1;
-      },
-      settle: settled,
-    },
-    { name: 'jobs', once: async () => (await runJobIn(docker, jobOf(trivial()))).length, settle: settled },
+    { name: 'raw', open: () => ({ once: raw, close: () => Promise.resolve() }) },
+    jobsOf('jobs', engine, docker, () => jobOf(trivial())),
   ];
 }
 
+/** Jobs in a sandbox of their own; its pool is empty at the beginning, and what is left in it at the end is thrown away. */
+function jobsOf(name: string, engine: DockerEngine, { identity }: Sandbox, job: () => SandboxJob): Work {
+  return {
+    name,
+    open() {
+      const sandbox = new DockerSandbox(engine, identity, { pool: 'auto' });
+      return { once: async () => (await runJobIn(sandbox, job())).length, close: () => sandbox.close() };
+    },
+  };
+}
+
 /** Runs a second where ten runs share a container, as many containers at once as there are cores. */
-async function measureShared(docker: Sandbox, cores: number, forMs: number): Promise<Record<string, number>> {
+async function measureShared(
+  engine: DockerEngine,
+  docker: Sandbox,
+  cores: number,
+  forMs: number,
+): Promise<Record<string, number>> {
   const rates: Record<string, number> = {};
   for (const program of programs) {
-    const once = async () => (await runJobIn(docker, jobOf(program, casesPerJob))).length;
-    const rate = await closedLoop({ name: program.name, once, settle: () => Promise.resolve() }, cores, forMs);
-    rates[program.name] = rate / 60;
+    const work = jobsOf(program.name, engine, docker, () => jobOf(program, casesPerJob));
+    rates[program.name] = (await closedLoop(work, cores, forMs)) / 60;
   }
   return rates;
 }
@@ -197,11 +231,13 @@ async function measure(
     const versions = goJudge === null ? '' : (await goJudge.open()).versions;
     const contenders = collectContenders(engines, goJudge, folders);
     introduce(machine, contenders, engines.missing, versions);
-    const { engine, docker, bubblewrap } = engines;
+    const { engine, docker, booted, bubblewrap } = engines;
     const { rounds, rateRounds, rateForMs } = extent;
     const latencies = chosen.includes('latency')
       ? await measureLatencies({ programs: [...programs, ...suites], contenders, rounds, quiet, onRound: onRound('latency') })
       : {};
+    // What they keep ready would be in the way of all that follows.
+    for (const own of [docker, booted, bubblewrap]) await own?.close();
     const isRated = chosen.includes('throughput') && docker !== null;
     const rates = isRated
       ? await measureRates({
@@ -211,17 +247,15 @@ async function measure(
           onRound: onRound('throughput'),
         })
       : {};
-    const testsPerSecond = isRated ? await measureShared(docker, machine.cores, extent.sharedForMs) : {};
+    const testsPerSecond = isRated ? await measureShared(engine, docker, machine.cores, extent.sharedForMs) : {};
     const sandbox = docker ?? bubblewrap;
-    // The pool of this process would be in the academy's way.
-    for (const own of [docker, bubblewrap]) await own?.close();
     const fullPath =
       chosen.includes('full-path') && sandbox !== null ? await runAcademy(sandbox.kind, extent, quiet, signal) : null;
     say(`Waited for quiet before ${quiet.asked} samples; the machine stayed busy before ${quiet.busy} of them.\n`);
     return { machine, latencies, rates, testsPerSecond, fullPath };
   } finally {
     goJudge?.close();
-    for (const own of [engines.docker, engines.bubblewrap]) await own?.close();
+    for (const own of [engines.docker, engines.booted, engines.bubblewrap]) await own?.close();
     folders.remove();
   }
 }

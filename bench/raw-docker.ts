@@ -17,7 +17,6 @@ export function withoutAgent(options: ContainerOptions, argv: readonly string[])
     OpenStdin: false,
     StdinOnce: false,
     AttachStdin: false,
-    Labels: { 'atelier.bench': 'raw' },
     HostConfig: { ...options.HostConfig, CapAdd: [] },
   };
 }

@@ -4,33 +4,40 @@ import { perMinute, type Summary, summarise } from './statistics.ts';
 export const concurrencies = [1, 2, 4, 8] as const;
 export type Concurrency = `${(typeof concurrencies)[number]}`;
 
-/** Something that is done again and again. */
+/** Something that is done again and again, beginning with nothing prepared. */
 export interface Work {
   readonly name: string;
+  open(): Session;
+}
+
+export interface Session {
   /** Resolves to how many things it has done. */
   once(): Promise<number>;
-  /** Until everything that was begun on its account is finished, and everything that it had ready is ready again. */
-  settle(): Promise<void>;
+  /** Finishes all that was put off, and clears away what was prepared and not used. */
+  close(): Promise<void>;
 }
 
 /** Things a minute, by work and concurrency; the median of rounds. */
 export type Rates = Readonly<Record<string, Readonly<Partial<Record<Concurrency, Summary>>>>>;
 
 /**
- * A closed loop: `concurrency` callers, each of which begins anew as soon as it is answered. What was begun is finished within the time
- * that counts, and so is all that was put off: whatever was there before the first is there again after the last.
+ * A closed loop: `concurrency` callers, each of which begins anew as soon as it is answered. The time that counts is from nothing to
+ * nothing: what is prepared in it, put off or cleared away belongs to it.
  *
  * @returns things a minute
  */
 export async function closedLoop(work: Work, concurrency: number, forMs: number): Promise<number> {
-  await work.settle();
   let done = 0;
   const startedAt = performance.now();
+  const session = work.open();
   const caller = async () => {
-    while (performance.now() - startedAt < forMs) done += await work.once();
+    while (performance.now() - startedAt < forMs) done += await session.once();
   };
-  await Promise.all(Array.from({ length: concurrency }, caller));
-  await work.settle();
+  try {
+    await Promise.all(Array.from({ length: concurrency }, caller));
+  } finally {
+    await session.close();
+  }
   return perMinute(done, performance.now() - startedAt);
 }
 

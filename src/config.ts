@@ -71,6 +71,10 @@ const Environment = z.object({
   /** Servers whose repositories may be submitted; `none` for none but our own. */
   REPO_HOSTS: repoHosts.prefault('github.com,gitlab.com/*,codeberg.org'),
   SANDBOX: z.enum(['auto', 'docker', 'bubblewrap', 'none']).default('auto'),
+  /** Sandboxes that one judging worker keeps ready for jobs to come; `auto`: from the machine's cores and memory; 0: none. */
+  SANDBOX_POOL: z.union([z.literal('auto'), z.coerce.number().int().min(0).max(256)]).default('auto'),
+  /** Runtime of the Docker engine, such as `runsc` (gVisor), used as it is. Default: the engine's own. */
+  SANDBOX_RUNTIME: z.string().optional(),
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
   /** Who sends it as a bearer may read the api's /metrics, from anywhere; without it the address decides (api/routes/metrics.ts). */

@@ -30,7 +30,11 @@ const reapIntervalMs = 60_000;
 /** Waits for a sandbox: until there is one, this worker takes no job, and submissions wait in QUEUED. */
 async function waitForSandbox(): Promise<Sandbox> {
   for (;;) {
-    const { sandbox, probes } = await openSandbox(config.SANDBOX, { onMessage: (message) => logger.info(message) });
+    const { sandbox, probes } = await openSandbox(config.SANDBOX, {
+      onMessage: (message) => logger.info(message),
+      pool: config.SANDBOX_POOL,
+      runtime: config.SANDBOX_RUNTIME,
+    });
     if (sandbox !== null) return sandbox;
     logger.error({ probes }, 'no sandbox: submissions wait in the queue');
     await delay(sandboxRetryMs);
@@ -81,6 +85,7 @@ await runWorker(
   },
   async () => {
     stopReaping();
+    await sandbox.close();
     await client.connection.close();
     await orm.close();
   },

@@ -13,6 +13,7 @@ import { type Measurements, renderLatencies, table, targets, toJson } from '../.
 import { perMinute, quantile, ratioOfMedians, rotated, summarise } from '../../bench/statistics.ts';
 import { bestRate, closedLoop, measureRates } from '../../bench/throughput.ts';
 import { containerOptions } from '../../src/sandbox/docker.ts';
+import { shapeOf } from '../../src/sandbox/shape.ts';
 
 const of = (median: number) => ({ n: 3, median, p10: median - 1, p90: median + 1 });
 
@@ -59,45 +60,39 @@ describe('statistics', () => {
 });
 
 describe('rates', () => {
-  test('never more callers than asked for, and what is put off is waited for before and after', async () => {
-    let [open, most, done, settled] = [0, 0, 0, 0];
-    const work = {
-      name: 'work',
-      once: async () => {
-        open += 1;
-        most = Math.max(most, open);
-        await new Promise((resolve) => setImmediate(resolve));
-        open -= 1;
-        done += 2;
-        return 2;
-      },
-      settle: async () => {
-        expect(open).toBe(0);
-        settled += 1;
-      },
+  test('never more callers than asked for, and all is finished before it is cleared away', async () => {
+    let [open, most, closed] = [0, 0, 0];
+    const step = async () => {
+      open += 1;
+      most = Math.max(most, open);
+      await new Promise((resolve) => setImmediate(resolve));
+      open -= 1;
+      return 2;
     };
-    expect(await closedLoop(work, 3, 20)).toBeGreaterThan(0);
-    expect(most).toBe(3);
-    expect(done).toBeGreaterThan(0);
-    expect(settled).toBe(2);
+    const close = async () => {
+      expect(open).toBe(0);
+      closed += 1;
+    };
+    expect(await closedLoop({ name: 'work', open: () => ({ once: step, close }) }, 3, 20)).toBeGreaterThan(0);
+    expect({ most, closed }).toEqual({ most: 3, closed: 1 });
   });
 
   test('a caller that fails ends the measurement with its error', async () => {
-    const work = { name: 'work', once: () => Promise.reject(new Error('gone')), settle: () => Promise.resolve() };
+    let isClosed = false;
+    const close = async () => void (isClosed = true);
+    const work = { name: 'work', open: () => ({ once: () => Promise.reject(new Error('gone')), close }) };
     await expect(closedLoop(work, 2, 20)).rejects.toThrow('gone');
+    expect(isClosed).toBe(true);
   });
 
   test('works take turns at every concurrency', async () => {
     const order: string[] = [];
     const workOf = (name: string) => ({
       name,
-      once: async () => {
-        if (order.at(-1) !== name) order.push(name);
-        // Past the end of the loop: each caller begins once.
-        await new Promise((resolve) => setTimeout(resolve, 2));
-        return 1;
+      open: () => {
+        order.push(name);
+        return { once: async () => 1, close: () => Promise.resolve() };
       },
-      settle: () => Promise.resolve(),
     });
     const rates = await measureRates({ works: [workOf('a'), workOf('b')], rounds: 2, forMs: 1, onRound: () => undefined });
     expect(order.join('')).toBe('ab'.repeat(8));
@@ -178,14 +173,23 @@ describe('report', () => {
 });
 
 describe('contenders', () => {
+  const settings = {
+    image: 'an-image',
+    shape: shapeOf(jobOf(program('node'))),
+    runtime: 'runsc',
+    poolId: 'bench',
+    deadline: new Date(),
+  };
+
   test('the flags of docker run are those of our own container, less its agent', () => {
-    const options = withoutAgent(containerOptions('an-image', jobOf(program('node'))), ['true']);
+    const options = withoutAgent(containerOptions(settings), ['true']);
     const flags = dockerRunFlags(options).join(' ');
     for (const flag of [
       '--read-only',
       '--cap-drop ALL',
       '--security-opt no-new-privileges',
       '--log-driver none',
+      '--runtime runsc',
       '--user 10001:10001',
     ]) {
       expect(flags).toContain(flag);
