@@ -5,13 +5,12 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import Module from 'node:module';
 import { resolve } from 'node:path';
-// What a program's first line of output and its timers need; not `process.stdout` and `stdin`, whose making changes the descriptors.
-import 'node:net';
-import 'node:stream';
 
 const control = 4;
 const maxMessageBytes = 64 * 1024;
 
+// What a program's first line of output takes; not `process.stdout` itself, whose making changes the descriptor.
+await Promise.all([import('node:net'), import('node:tty')]);
 writeSync(control, 'r');
 const message = Buffer.alloc(maxMessageBytes);
 const length = readSync(control, message);
