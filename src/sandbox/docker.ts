@@ -73,7 +73,7 @@ interface ContainerSettings {
 }
 
 /** The container's own limits are those of the job's largest run, as a wall around all of them. */
-function containerOptions({ image, shape, runtime, poolId, deadline }: ContainerSettings): Docker.ContainerCreateOptions {
+export function containerOptions({ image, shape, runtime, poolId, deadline }: ContainerSettings): Docker.ContainerCreateOptions {
   const memoryBytes = shape.memoryBytes + shape.workBytes + agentMemoryBytes;
   const execution = shape.mayExecute ? 'exec' : 'noexec';
   return {
