@@ -1,8 +1,9 @@
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, lstatSync, readlinkSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Language } from '../domain/check-runs.ts';
 import { Agent, checkFiles } from './agent-client.ts';
@@ -16,6 +17,8 @@ import { type SandboxShape, shapeOf } from './shape.ts';
 import { compileAgent, readToolchain } from './toolchain.ts';
 
 const mebibyte = 1024 * 1024;
+/** An idle agent ends within milliseconds. */
+const leaveMs = 1000;
 /** bwrap's own environment, which code of the same user could read: nothing of ours is in it. */
 const environment = { PATH: '/usr/local/bin:/usr/bin:/bin' };
 
@@ -47,7 +50,9 @@ function systemFolders(): readonly string[] {
     if (lstatSync(folder).isSymbolicLink()) args.push('--symlink', readlinkSync(folder), folder);
     else args.push('--ro-bind', folder, folder);
   }
-  for (const file of ['/etc/alternatives', '/etc/ld.so.cache']) args.push('--ro-bind-try', file, file);
+  // Debian keeps what its Java cannot start without in a folder of /etc.
+  const java = readdirSync('/etc').filter((name) => /^java-\d+-openjdk$/.test(name));
+  for (const name of ['alternatives', 'ld.so.cache', ...java]) args.push('--ro-bind-try', `/etc/${name}`, `/etc/${name}`);
   return args;
 }
 
@@ -156,9 +161,12 @@ export class BubblewrapSandbox implements Sandbox {
     if (job.runs.length === 0) return [];
     const member = await this.#pool.take(shapeOf(job), job.label.deadline, options.signal);
     try {
-      return await member.agent.runJob(job, options);
-    } finally {
+      const results = await member.agent.runJob(job, options);
+      void this.#pool.end(member);
+      return results;
+    } catch (error) {
       await this.#pool.end(member);
+      throw error;
     }
   }
 
@@ -186,6 +194,9 @@ export class BubblewrapSandbox implements Sandbox {
     const filterPipe = child.stdio[filterDescriptor];
     if (filterPipe instanceof Writable) filterPipe.on('error', () => undefined).end(filter);
     const destroy = async (): Promise<void> => {
+      // Without input the agent ends by itself. Of a killed sandbox, an orphan would be left to this machine's first process.
+      child.stdin.destroy();
+      await Promise.race([ended, sleep(leaveMs, undefined, { ref: false })]);
       // Its first process dies with it, and all others with that one.
       child.kill('SIGKILL');
       child.stdout.destroy();
@@ -218,7 +229,6 @@ export async function openBubblewrap(cacheFolder: string, pool: PoolSize): Promi
   }
   const { folder, hash } = await stageToolchain(cacheFolder);
   const languages = await readLanguages(new BubblewrapSandbox('probe', folder));
-  const versions = ['javascript', 'python'] as const;
-  const identity = [bwrapVersion, ...versions.map((name) => `${name} ${languages.get(name)}`), `runner ${hash}`].join(', ');
+  const identity = [bwrapVersion, ...languages.values(), `runner ${hash}`].join(', ');
   return new BubblewrapSandbox(identity, folder, { pool, languages });
 }

@@ -73,7 +73,7 @@ interface ContainerSettings {
 }
 
 /** The container's own limits are those of the job's largest run, as a wall around all of them. */
-function containerOptions({ image, shape, runtime, poolId, deadline }: ContainerSettings): Docker.ContainerCreateOptions {
+export function containerOptions({ image, shape, runtime, poolId, deadline }: ContainerSettings): Docker.ContainerCreateOptions {
   const memoryBytes = shape.memoryBytes + shape.workBytes + agentMemoryBytes;
   const execution = shape.mayExecute ? 'exec' : 'noexec';
   return {
@@ -162,7 +162,8 @@ export class DockerSandbox implements Sandbox {
   readonly languages: ReadonlyMap<Language, string>;
   readonly #engine: DockerEngine;
   readonly #runtime: string | undefined;
-  readonly #poolId = randomUUID();
+  /** Value of the label `atelier.pool` of all its containers. */
+  readonly poolId = randomUUID();
   readonly #pool: Pool<PooledContainer>;
 
   /** `imageId`: the content address of a runner image (`ensureRunnerImage`) that is present on `engine`. */
@@ -238,7 +239,7 @@ export class DockerSandbox implements Sandbox {
       if (container !== null) await this.#remove(container);
     };
     try {
-      const settings = { image: this.identity, shape, runtime: this.#runtime, poolId: this.#poolId, deadline: usableUntil };
+      const settings = { image: this.identity, shape, runtime: this.#runtime, poolId: this.poolId, deadline: usableUntil };
       container = await this.#engine.createContainer(containerOptions(settings));
       signal.throwIfAborted();
       // Before the start, or the agent's first words are lost.

@@ -38,7 +38,7 @@ async function tryProject(
   const job = trialJob(revision, tried, program === null || entry === null ? null : { entry, stdin: program.stdin });
   const runs = await sandbox.run({ label, ...job }, { signal, ...(onOutput && { onOutput }) });
   return runs.map((run) => {
-    const tests = readTrialTests(run)?.map(({ name, outcome, message }) => ({ name, outcome, message })) ?? null;
+    const tests = readTrialTests(revision, run)?.map(({ name, outcome, message }) => ({ name, outcome, message })) ?? null;
     return { ...resultOf(run), tests };
   });
 }
@@ -54,7 +54,9 @@ async function tryProgram(
   if ('problem' in found) return [notBuilt(found.problem)];
   const { language } = found;
   requireLanguage(bench, language);
-  const { program, compilerOutput } = await build({ language, entry: languages[language].entryFile, files }, bench);
+  const { memoryBytes } = revision.checks.limits;
+  const sources = { language, entry: languages[language].entryFile, files, memoryBytes };
+  const { program, compilerOutput } = await build(sources, bench);
   if (program === null) return [notBuilt(compilerOutput ?? '')];
   const limits = limitsOfTrial(programLimits(revision, language));
   if (stdin !== null) {

@@ -32,6 +32,7 @@ async function waitForSandbox(): Promise<Sandbox> {
       onMessage: (message) => logger.info(message),
       pool: config.SANDBOX_POOL,
       runtime: config.SANDBOX_RUNTIME,
+      runner: { languages: config.RUNNER_LANGUAGES, base: config.RUNNER_BASE },
     });
     if (sandbox !== null) return sandbox;
     logger.error({ probes }, 'no sandbox: submissions wait in the queue');

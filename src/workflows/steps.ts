@@ -32,6 +32,16 @@ export const { fetchSource } = databaseStep('pin the submitted commit');
 export const { enterStage } = databaseStep('write the stage');
 export const { commitClaim } = databaseStep('commit the claim');
 export const { commitRelease } = databaseStep('give the claim back');
+
+/**
+ * The same two, once, by the worker that runs the workflow: reviewers claim and release so often that a history would grow long. Not
+ * repeated here: while PostgreSQL is away each repeat would be an event, so the steps above wait for it.
+ */
+export const localClaims = proxyLocalActivities<SubmissionActivities>({
+  // Other messages to this submission wait meanwhile.
+  startToCloseTimeout: '3s',
+  retry: { maximumAttempts: 1 },
+});
 export const { checkLease } = databaseStep('look whether the reviewer is still there');
 export const { recordOverrideSignal } = databaseStep('store the override that came by signal');
 export const { commitOverride } = databaseStep('commit the override: task, review, XP, notices');

@@ -6,6 +6,7 @@ import { judge } from '../../src/sandbox/judge.ts';
 import { languages } from '../../src/sandbox/languages.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { type ExerciseContent, readCourseContent } from '../../src/services/content.ts';
+import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 
 const { exercises } = await readCourseContent(join(import.meta.dirname, '../../content/demo'));
@@ -41,7 +42,7 @@ async function judgeFiles(sandbox: Sandbox, exercise: ExerciseContent, files: re
 }
 
 await describeEachSandbox('exercises', (kind) => {
-  const opened = openSandbox(kind, { onMessage: () => undefined });
+  const opened = openSandbox(kind, { onMessage: () => undefined, runner });
 
   it.each(exercises.map((exercise) => [exercise.slug, exercise] as const))(
     '%s: the solution is accepted, the starter is not',

@@ -10,9 +10,7 @@ import { judge } from '../../src/sandbox/judge.ts';
 import { languages } from '../../src/sandbox/languages.ts';
 import { parseLintReport } from '../../src/sandbox/lint-report.ts';
 import { maxReportBytes, SandboxError, type Sandbox } from '../../src/sandbox/sandbox.ts';
-import { isRequired, jobOf, limits, openReal, options, projectChecks, runOne } from './real-sandboxes.ts';
-
-const real = [await openReal('docker'), await openReal('bubblewrap')];
+import { describeReal, jobOf, limits, options, projectChecks, runOne } from './real-sandboxes.ts';
 
 const python = (code: string): readonly string[] => ['python3', '-c', code];
 const node = (code: string): readonly string[] => ['node', '-e', code];
@@ -43,18 +41,7 @@ async function killFromOutside(sandbox: Sandbox, submissionId: string): Promise<
   }
 }
 
-describe.each(real)('$kind', ({ kind, sandbox: opened, reason }) => {
-  if (opened === null) {
-    const whenMissing = isRequired ? describe : describe.skip;
-    whenMissing(`not usable: ${reason}`, () => {
-      test('required in CI', () => {
-        expect(kind).toBe('usable');
-      });
-    });
-    return;
-  }
-  const sandbox = opened;
-
+await describeReal((sandbox) => {
   describe('honest work', () => {
     test('a node test file is reported test by test', async () => {
       const file = `
