@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { Checks, FileRole, RevisionFile } from '../domain/exercises.ts';
 import { checksOf } from './content-checks.ts';
 import {

@@ -18,7 +18,7 @@ function solutionsOf(exercise: ExerciseContent, sandbox: Sandbox): readonly (rea
   const solution = byRole(exercise, 'solution');
   if (exercise.checks.kind === 'project') return [solution];
   const offered = exercise.checks.languages.filter((language) => sandbox.languages.has(language));
-  const entryFiles = offered.map((language) => languages[language].entryFile as string);
+  const entryFiles = offered.map((language) => languages[language].entryFile);
   return solution.filter(({ path }) => entryFiles.includes(path)).map((file) => [file]);
 }
 

@@ -325,7 +325,7 @@ subprocess.Popen(['sleep', '100'], start_new_session=True, stdout=subprocess.DEV
     const sandbox = open();
     const judged = await judgeIn(sandbox, doubling, { 'main.py': python.right }, { parallel: 3 });
     expect(judged.checks).toMatchObject({ verdict: 'accepted', points: 101 });
-    expect(sandbox.jobs.map(({ runs }) => runs.length).toSorted()).toEqual([1, 3, 4]);
+    expect(sandbox.jobs.map(({ runs }) => runs.length).toSorted((left, right) => left - right)).toEqual([1, 3, 4]);
   });
 
   test('is told run by run: lint, then each group', async () => {
@@ -391,7 +391,7 @@ subprocess.Popen(['sleep', '100'], start_new_session=True, stdout=subprocess.DEV
     test('that is not offered here is our trouble', async () => {
       const sandbox = open();
       Object.defineProperty(sandbox, 'languages', { value: new Map([['python', '3']]) });
-      const error: unknown = await judgeIn(sandbox, several, { 'main.js': javascript }).catch((reason: unknown) => reason);
+      const error: unknown = await judgeIn(sandbox, several, { 'main.js': javascript }).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(SandboxError);
       expect(error).toMatchObject({ transient: false, message: expect.stringContaining('does not offer javascript') });
     });
@@ -434,7 +434,7 @@ sys.exit(42 if sum(map(int, words)) == wanted and open(sys.argv[1]).read() else 
       ['crashes', 'print("crash")', checker],
       ['says what no checker says', 'print(1, 4)', 'import sys\nsys.exit(0)'],
     ])('that %s is our trouble, not a verdict', async (_, program, source) => {
-      const error: unknown = await judgeIn(open(), sums(source), { 'main.py': program }).catch((reason: unknown) => reason);
+      const error: unknown = await judgeIn(open(), sums(source), { 'main.py': program }).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(SandboxError);
       expect(error).toMatchObject({ transient: false, message: expect.stringContaining("the exercise's checker failed") });
     });
@@ -556,7 +556,7 @@ print(*found)
         ({ files, runs }) =>
           JSON.stringify([files, runs].map(String)) +
           Buffer.concat([...files, ...runs.flatMap((run) => run.files ?? [])].map(({ content }) => content)).toString() +
-          runs.map(({ stdin, argv }) => `${stdin} ${argv.join(' ')}`).join(),
+          runs.map(({ stdin, argv }) => [stdin?.toString(), ...argv].join(' ')).join(),
       );
       for (const text of sent) expect(text).not.toContain(answer);
     });
