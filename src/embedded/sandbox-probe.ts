@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { messageOf } from './errors.ts';
 import { ProgramFailed, runProgram } from './run-program.ts';
@@ -11,7 +11,8 @@ export interface SandboxProbeOptions {
   readonly say: (text: string) => void;
 }
 
-const installCommand = 'apt-get install -y bubblewrap python3';
+const packages = ['bubblewrap', 'python3', 'gcc', 'libc6-dev'];
+const installCommand = `apt-get install -y ${packages.join(' ')}`;
 
 /**
  * Makes sure that student code can be run apart from this machine, and says with what.
@@ -39,14 +40,19 @@ function waiting(problem: string): string {
   return `none: ${problem}. Submissions wait until there is one; the fix: ${process.getuid?.() === 0 ? '' : 'sudo '}${installCommand} (or start Docker)`;
 }
 
-/** What hinders bubblewrap: undefined when it runs `true`. */
+/** What hinders bubblewrap: undefined when it runs `true`, and the agent that student code runs under can be compiled. */
 async function bubblewrapProblem(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   try {
     await runProgram('bwrap', ['--unshare-user', '--unshare-pid', '--ro-bind', '/', '/', 'true'], { env, timeoutMs: 5_000 });
-    return undefined;
   } catch (error) {
     const words = error instanceof ProgramFailed ? error.output.trim().split('\n').at(-1) : undefined;
     return words ? `bubblewrap does not work here (${words})` : 'neither Docker nor bubblewrap answers';
+  }
+  try {
+    await runProgram('cc', ['-E', '-include', 'stdio.h', '-x', 'c', '/dev/null'], { env, timeoutMs: 5_000 });
+    return undefined;
+  } catch {
+    return 'bubblewrap has no C compiler for its agent';
   }
 }
 
@@ -80,8 +86,7 @@ function canInstall(allowed: boolean): boolean {
 }
 
 async function install({ env, say }: SandboxProbeOptions): Promise<void> {
-  const packages = ['bubblewrap', ...(statSync('/usr/bin/python3', { throwIfNoEntry: false }) ? [] : ['python3'])];
-  say(`No sandbox for student code on this machine: installing ${packages.join(' and ')} (apt-get; --no-install forbids it).`);
+  say(`No sandbox for student code on this machine: installing ${packages.join(', ')} (apt-get; --no-install forbids it).`);
   const apt = (...args: string[]) =>
     runProgram('apt-get', ['-o', 'DPkg::Lock::Timeout=60', '-q', ...args], {
       env: { ...env, DEBIAN_FRONTEND: 'noninteractive' },
