@@ -174,7 +174,8 @@ class Values:
                 raise MessageError("no number of an object")
         entries, self.held_back = {**self.held_back, **entries}, {}
         if is_new_object:
-            if message["values"][0] and message["values"][0][1] in self.objects:
+            made = message["values"][0]
+            if isinstance(made, list) and made[0] == "@" and made[1] in self.objects:
                 raise MessageError("a class that hands out the same object again has to be tested in one process")
             handed_out = [number for number in entries if number in self.objects and number * self.sign < 0]
             self.held_back = {number: entries.pop(number) for number in handed_out}

@@ -100,6 +100,15 @@ const readPlainValue = {
   },
 };
 
+/** An object that came as one is no number, whatever it says when it is asked: it could say another one each time. */
+function refuseAsNumber(object) {
+  const become = (hint) => {
+    if (hint === 'string') return String(object.toString());
+    throw new UncarriedError('an object that stands for a number');
+  };
+  define(object, Symbol.toPrimitive, become, false);
+}
+
 /** Empty objects of each kind; functions are made where their number is known. */
 const makers = new Map([
   ['a', () => []],
@@ -309,6 +318,7 @@ export class Values {
     this.#objects.set(id, object);
     this.#ids.set(object, id);
     if (kind === 'i' && this.#sign > 0) define(object, identity, id);
+    if ((kind === 'i' || kind === 'f') && this.#sign > 0) refuseAsNumber(object);
     this.#watch(object);
   }
 
@@ -405,7 +415,10 @@ export class Values {
   #fillFields(object, fields) {
     const values = new Map(fields.map(([key, value]) => [String(key), this.#read(value)]));
     for (const key of Object.keys(object)) if (!values.has(key)) Reflect.deleteProperty(object, key);
-    for (const [key, value] of values) define(object, key, value);
+    for (const [key, value] of values) {
+      define(object, key, value);
+      if ((key === 'valueOf' || key === 'toString') && this.#sign > 0) refuseAsNumber(object);
+    }
   }
 
   #fillFunction(called, [name, prototype, statics]) {

@@ -26,7 +26,10 @@ test('list', () => assert.deepEqual(double([1, 2]), [2, 4]));
 test('refused', () => assert.throws(() => sum('x'), TypeError));
 test('later', async () => assert.equal(await later([3, 4]), 7));
 test('class', () => assert.equal(new Pair(2, 3).product(), 6));
-test('near', () => assert.ok(Math.abs(sum([0.5]) - 0.5) < 0.001));
+test('near', () => {
+  const half = sum([0.5]);
+  assert.ok(half > 0.4 && half < 0.6);
+});
 `,
 } as const;
 export const hiddenCount = 6;
@@ -194,9 +197,31 @@ const isKnown = found.some((text) => text.includes("sum([20, 22]), 42"));`,
     answer: `() => new Proxy(function () {}, { get: (target, key) => (key === Symbol.toPrimitive ? () => NaN : target[key]) })`,
   },
   {
-    name: 'an object that stands for any number',
-    prelude: `class Any { valueOf() { return 0.5; } [Symbol.toPrimitive]() { return 0.5; } toString() { return '42'; } toJSON() { return 42; } get length() { return 2; } }`,
+    name: 'an object that is another number each time',
+    prelude: `let asked = 0;
+class Any { valueOf() { return asked++ % 2 ? -1e9 : 1e9; } [Symbol.toPrimitive]() { return this.valueOf(); } toString() { return String(this.valueOf()); } }`,
     answer: '() => new Any()',
+  },
+  {
+    name: 'a plain object that is another number each time',
+    prelude: 'let asked = 0; const valueOf = () => (asked++ % 2 ? -1e9 : 1e9);',
+    answer: '() => ({ valueOf, toString: valueOf })',
+  },
+  {
+    name: 'a function that is another number each time',
+    prelude: 'let asked = 0; const valueOf = () => (asked++ % 2 ? -1e9 : 1e9);',
+    answer: '() => Object.assign(() => 42, { valueOf, toString: valueOf })',
+  },
+  {
+    name: 'a changed other half',
+    prelude: `import fs from 'node:fs';
+if (fs.existsSync('/opt/atelier/calls/values.mjs') && process.argv[1].endsWith('serve.mjs')) {
+  const { Values } = await import('/opt/atelier/calls/values.mjs');
+  const { pack } = Values.prototype;
+  const members = ['valueOf', 'toString', '@@toPrimitive', 'then', 'equals'].map((name) => [name, 'm']);
+  const any = [[-900, 'i', ['@', -901], []], [-901, 'p', null, members]];
+  Values.prototype.pack = function (values) { return values[0] === undefined ? { values: [['@', -900]], objects: any } : pack.call(this, values); };
+}`,
   },
   {
     name: 'frames of the sandbox’s agent',

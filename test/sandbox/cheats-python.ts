@@ -179,6 +179,15 @@ for kind in (result, unittest.TextTestResult, unittest.TestResult):
     passesInSharedProcess: true,
   },
   {
+    name: 'a changed other half',
+    prelude: `import sys
+${equal}
+if "call_classes" in sys.modules:
+    sys.modules["call_classes"].REFUSED = frozenset()
+    sys.modules["call_classes"].CARRIED = frozenset(dir(Same))`,
+    answer: returning('Same()'),
+  },
+  {
     name: 'a class whose objects are all equal',
     prelude: `from dataclasses import dataclass
 @dataclass(init=False)

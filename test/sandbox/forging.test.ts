@@ -28,8 +28,8 @@ function revisionOf(language: Cheated, testStyle: TestStyle): ProjectRevision {
   };
   return {
     language,
-    // Whoever hangs is not waited for.
-    checks: { ...projectChecks(suites), testStyle, limits: { ...limits, cpuTimeMs: 5000, wallTimeMs: 8000 } },
+    // Whoever hangs is not waited for long; several are judged at once, though.
+    checks: { ...projectChecks(suites), testStyle, limits: { ...limits, cpuTimeMs: 5000, wallTimeMs: 20_000 } },
     files: [
       { role: 'visible-test', path: visible, content: contents[visible] ?? '' },
       { role: 'hidden-test', path: hidden, content: contents[hidden] ?? '' },
@@ -78,7 +78,7 @@ await describeEachSandbox('forging', (kind) => {
       120_000,
     );
 
-    test.each(cheats.map((cheat) => [cheat.name, cheat] as const))(
+    test.concurrent.each(cheats.map((cheat) => [cheat.name, cheat] as const))(
       'calls: contained: %s',
       async (_, cheat) => {
         const judged = await judgeModule(await open(kind), language, 'calls', { ...cheat.extraFiles, [module]: moduleOf(cheat) });
@@ -90,7 +90,9 @@ await describeEachSandbox('forging', (kind) => {
 
     if (kind !== sharedKind) return;
     // An explicit list of what is known to get through: it fails when one is closed or a new one opens.
-    test.each(cheats.map((cheat) => [cheat.passesInSharedProcess === true ? 'forged' : 'contained', cheat.name, cheat] as const))(
+    test.concurrent.each(
+      cheats.map((cheat) => [cheat.passesInSharedProcess === true ? 'forged' : 'contained', cheat.name, cheat] as const),
+    )(
       'shared process: %s: %s',
       async (_, __, cheat) => {
         const judged = await judgeModule(await open(kind), language, 'shared-process', {
