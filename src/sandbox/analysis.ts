@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import type { JudgedChecks, LintFinding } from '../domain/check-runs.ts';
+import { measureComplexity } from '../domain/complexity.ts';
 import { isSourceOf, readDocComments } from '../domain/doc-comments.ts';
 import type { Revision, RunLimits } from '../domain/exercises.ts';
 import type { Documentation, Measure, Unmeasured } from '../domain/score.ts';
@@ -30,8 +31,8 @@ const limits: RunLimits = {
   fileCount: 1024,
 };
 
-/** Longer files are data. */
-const maxTextLength = mebibyte;
+/** Of all sources together; more is data, and not worth the judge's time. */
+const maxSourceBytes = mebibyte;
 
 /** Folders that are not the student's work: the exercise's, and installed packages. */
 const foreignFolders = /^(?:test|tests|cases|checker|node_modules|\.atelier|\.git)(?:\/|$)/;
@@ -64,12 +65,19 @@ export async function analyse(
     const nothing = { unmeasured: 'lost', reason: 'There is no code of your own: all files are as in the starter.' } as const;
     return { quality: nothing, documentation: nothing, runs: [] };
   }
+  if (sources.reduce((sum, { content }) => sum + content.length, 0) > maxSourceBytes) {
+    const tooMuch = {
+      unmeasured: 'lost',
+      reason: `There is more than ${maxSourceBytes} bytes of source: too much to analyse.`,
+    } as const;
+    return { quality: tooMuch, documentation: tooMuch, runs: [] };
+  }
   const isOwn = (path: string) => sources.some((source) => source.path === path);
   const hasReadme = own.some(isReadme);
   const runs = await runTools(language, sources, bench);
   const findings = [...checks.lintFindings.filter(({ file }) => isOwn(file)), ...compilerWarnings(checks, isOwn)];
   return {
-    quality: qualityOf(checks, findings, runs),
+    quality: qualityOf(language, sources, findings, runs),
     documentation: withOverview(documentationOf(language, sources, runs), hasReadme),
     runs,
   };
@@ -99,15 +107,15 @@ function compilerWarnings({ language, compilerOutput }: JudgedChecks, isOwn: (pa
 }
 
 function qualityOf(
-  { language, compilerOutput }: JudgedChecks,
+  language: JudgedChecks['language'],
+  sources: readonly SandboxFile[],
   findings: readonly LintFinding[],
   runs: readonly RunResult[],
 ): Analysis['quality'] {
-  const run = runs.find(({ name }) => name === 'analysis');
-  if (run === undefined && compilerOutput === null) {
-    return { unmeasured: 'left-out', reason: `Nothing looks at the quality of ${language} in a project yet.` };
+  if (language !== 'javascript' && language !== 'typescript' && language !== 'python') {
+    return [...findings, ...measureComplexity(language, sources.map(textOf))];
   }
-  if (run === undefined) return findings;
+  const run = resultOf(runs, 'analysis');
   const report = reportOf(run);
   if (report === null) return notFinished(run);
   const known = new Set(findings.map(placeOf));
@@ -129,13 +137,19 @@ function documentationOf(
   runs: readonly RunResult[],
 ): Analysis['documentation'] {
   if (language !== 'python') {
-    const files = sources.map(({ path, content }) => ({ path, text: content.toString('utf8', 0, maxTextLength) }));
-    return readDocComments(language, files);
+    return readDocComments(language, sources.map(textOf));
   }
-  const run = runs.find(({ name }) => name === 'docstrings');
-  if (run === undefined) throw new SandboxError('the sandbox returned no docstrings run', { transient: true });
+  const run = resultOf(runs, 'docstrings');
   const report = reportOf(run);
   return report === null ? notFinished(run) : parseDocstringReport(report);
+}
+
+const textOf = ({ path, content }: SandboxFile) => ({ path, text: content.toString('utf8') });
+
+function resultOf(runs: readonly RunResult[], wanted: string): RunResult {
+  const run = runs.find(({ name }) => name === wanted);
+  if (run === undefined) throw new SandboxError(`the sandbox returned no ${wanted} run`, { transient: true });
+  return run;
 }
 
 /** A README counts whatever the code says. */
@@ -149,7 +163,7 @@ function withOverview(documentation: Analysis['documentation'], hasReadme: boole
 const minReadmeWords = 20;
 
 function isReadme({ path, content }: SandboxFile): boolean {
-  const words = content.toString('utf8', 0, maxTextLength).match(/\p{L}{2,}/gu) ?? [];
+  const words = content.toString('utf8', 0, maxSourceBytes).match(/\p{L}{2,}/gu) ?? [];
   return posix.dirname(path) === '.' && /^readme(?:\.\w+)?$/i.test(path) && words.length >= minReadmeWords;
 }
 

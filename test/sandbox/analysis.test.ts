@@ -139,6 +139,20 @@ await describeEachSandbox('analysis', (kind) => {
     expect((await partsOf(await open(), 'javascript', { 'a.js': source })).documentation.points).toBe(30);
   }, 60_000);
 
+  it('more source than anybody writes is not analysed, and has no points', async () => {
+    const { quality, documentation } = await partsOf(await open(), 'python', { 'a.py': 'x = 1\n'.repeat(200_000) });
+    expect([quality.points, documentation.points]).toEqual([0, 0]);
+    expect(quality.losses[0]?.message).toContain('too much');
+  });
+
+  it('functions of a compiled language are measured, too', async () => {
+    const main = `// Sorts its input.\nint main(void) {\n${'  if (a) b();\n'.repeat(12)}}\n`;
+    const { quality } = await partsOf(await open(), 'c', { 'main.c': main });
+    expect(quality.losses).toEqual([
+      { points: 2, file: 'main.c', line: 2, message: expect.stringContaining('complexity of 13') },
+    ]);
+  });
+
   it('a compiler’s warnings are findings, and need no sandbox', async () => {
     const output = 'main.c: In function ‘main’:\nmain.c:3:7: warning: unused variable ‘x’ [-Wunused-variable]\n';
     const { quality } = await partsOf(await open(), 'c', { 'main.c': '// Sorts its input.\nint main(void) {' }, output);
