@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { type Language, languageNames } from './domain/check-runs.ts';
 import { parseRepoHosts } from './domain/repo-urls.ts';
 import { parseFaults } from './faults.ts';
 
@@ -28,6 +29,17 @@ const repoHosts = z.string().transform((text, context) => {
     return z.NEVER;
   }
 });
+
+const runnerSettings = {
+  /** Names with space or commas between them: whose tools the runner image gets. Fewer make it smaller and its build shorter. */
+  RUNNER_LANGUAGES: z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((name) => name !== ''))
+    .pipe(z.array(z.enum(languageNames)).nonempty())
+    .prefault(languageNames.join(' ')),
+  /** The image on which the runner image is made, of the Debian family, with whatever else exercises need. */
+  RUNNER_BASE: z.string().min(1).nullable().default(null),
+};
 
 const faults = z.string().refine((text) => {
   try {
@@ -71,8 +83,17 @@ const Environment = z.object({
   /** Servers whose repositories may be submitted; `none` for none but our own. */
   REPO_HOSTS: repoHosts.prefault('github.com,gitlab.com/*,codeberg.org'),
   SANDBOX: z.enum(['auto', 'docker', 'bubblewrap', 'none']).default('auto'),
+  /** Sandboxes that one judging worker keeps ready for jobs to come; `auto`: from the machine's cores and memory; 0: none. */
+  SANDBOX_POOL: z.union([z.literal('auto'), z.coerce.number().int().min(0).max(256)]).default('auto'),
+  /** Runtime of the Docker engine, such as `runsc` (gVisor), used as it is. Default: the engine's own. */
+  SANDBOX_RUNTIME: z.string().optional(),
+  ...runnerSettings,
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
+  /** Submissions of all students that may wait for the judges; above it the api takes no more (503 `queue-full`). */
+  MAX_QUEUED_SUBMISSIONS: z.coerce.number().int().min(1).default(2_000),
+  /** Submissions of one student that may wait or be checked at once; above it the api takes no more of theirs (429 `too-many-open`). */
+  MAX_OPEN_CHECKS_PER_STUDENT: z.coerce.number().int().min(1).default(10),
   /** Who sends it as a bearer may read the api's /metrics, from anywhere; without it the address decides (api/routes/metrics.ts). */
   METRICS_TOKEN: z
     .string()
@@ -142,4 +163,11 @@ export function readDatabaseUrl(env: NodeJS.ProcessEnv): string {
   const { ATELIER_DATABASE_URL: url = '' } = settingsOf(env);
   if (url === '') throw new ConfigError('set ATELIER_DATABASE_URL (postgres://user:password@host:port/database)');
   return url;
+}
+
+/** What the runner image is to be made of. @throws ConfigError where a language is not known. */
+export function readRunnerSettings(env: NodeJS.ProcessEnv): { languages: readonly Language[]; base: string | null } {
+  const result = z.object(runnerSettings).safeParse(settingsOf(env));
+  if (!result.success) throw new ConfigError(`RUNNER_LANGUAGES takes ${languageNames.join(' ')}`);
+  return { languages: result.data.RUNNER_LANGUAGES, base: result.data.RUNNER_BASE };
 }

@@ -19,6 +19,8 @@ const isRetryable = {
   'changed-meanwhile': false,
   'repo-url-not-allowed': false,
   'rate-limited': false,
+  'too-many-open': false,
+  'queue-full': false,
   'nothing-pushed': false,
   'ref-not-found': false,
   'key-reused': false,

@@ -58,6 +58,7 @@ const app = createApp({
           model: config.ASSISTANT_MODEL ?? '',
           onProblem: (problem) => logger.warn({ problem }, 'no draft of a review'),
         }),
+  queueLimits: { maxQueued: config.MAX_QUEUED_SUBMISSIONS, maxOpenPerStudent: config.MAX_OPEN_CHECKS_PER_STUDENT },
   tokens: createAccessTokens(config.JWT_SECRET, config.ACCESS_TOKEN_TTL_MS),
 });
 // Slow senders do not hold a socket for ever; a push over a thin line may take its minutes.

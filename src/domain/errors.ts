@@ -16,6 +16,8 @@ export type ErrorKind =
   | 'changed-meanwhile'
   | 'repo-url-not-allowed'
   | 'rate-limited'
+  | 'too-many-open'
+  | 'queue-full'
   | 'nothing-pushed'
   | 'ref-not-found'
   | 'key-reused'

@@ -21,7 +21,14 @@ import { publishCourse } from '../../src/services/publish.ts';
 import { commitDecision } from '../../src/services/reviews.ts';
 import { login, logout } from '../../src/services/sessions.ts';
 import { createTrialRun, finishTrialRun } from '../../src/services/trial-runs.ts';
-import { createStudentWithTask, createSubmission, createUser, password, selectExerciseId } from '../support/factories.ts';
+import {
+  createStudentWithTask,
+  createSubmission,
+  createUser,
+  password,
+  roomyQueue,
+  selectExerciseId,
+} from '../support/factories.ts';
 import {
   answerOf,
   commit,
@@ -194,7 +201,13 @@ const matrix: Record<keyof typeof contract, Row> = {
 async function createFinishedRun(): Promise<string> {
   const owner = await createStudentWithTask(api.orm);
   const draft = { sourceCode: null, documentation: null, files: [] };
-  const made = await createTrialRun(api.orm.em.fork(), owner.student, { taskId: owner.taskId, draft, stdin: null, key: null });
+  const made = await createTrialRun(api.orm.em.fork(), owner.student, {
+    taskId: owner.taskId,
+    draft,
+    stdin: null,
+    key: null,
+    queueLimits: roomyQueue,
+  });
   if (made.status !== 'stored') throw new Error('the allowance of a new account is used up');
   await finishTrialRun(api.orm.em.fork(), { runId: made.runId, results: [] });
   // Made for an account of its own, whose allowance nobody has used, and then given to `student`.

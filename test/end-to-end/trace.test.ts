@@ -24,7 +24,7 @@ import { interceptors, temporalLogger } from '../../src/workers/create-worker.ts
 import { taskQueues } from '../../src/workflows/contract.ts';
 import { as, commit, listen, secret, signIn, type TestApi } from '../api/support.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { createStudentWithTask, createUser, publishDemoCourse } from '../support/factories.ts';
+import { createStudentWithTask, createUser, publishDemoCourse, roomyQueue } from '../support/factories.ts';
 import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -122,6 +122,7 @@ beforeAll(async () => {
     assistant: null,
     tokens,
     logger: apiLog.logger,
+    queueLimits: roomyQueue,
     drain: new Drain(),
   }));
   api = { ...listening, orm, repositories, tokens };

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { DomainError } from '../../domain/errors.ts';
-import { readCommitFiles } from '../../git/read-commit.ts';
+import { readCommit } from '../../git/read-commit.ts';
 import { selectDraftMaterial } from '../../services/review-drafts.ts';
 import { listReviewQueue, requestDecision, selectOptionalReviewByRequest, selectReview } from '../../services/reviews.ts';
 import { selectOptionalConclusion } from '../../services/submissions.ts';
@@ -32,7 +32,7 @@ export function reviewsHandlers({ orm, workflows, repositories, assistant }: Dep
       allowance.take(actor.id);
       const folder = repositories.pathOf(repositoryId);
       const given = new Map(givenFiles.map(({ path, content }) => [path, content]));
-      const files = (await readCommitFiles(folder, commit, AbortSignal.timeout(readTimeoutMs)))
+      const files = (await readCommit(folder, commit, AbortSignal.timeout(readTimeoutMs)))
         .filter(({ content }) => isUtf8(content))
         .map(({ path, content }) => ({ path, text: content.toString('utf8') }))
         .filter(({ path, text }) => given.get(path) !== text);
