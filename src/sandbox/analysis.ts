@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { JudgedChecks, LintFinding } from '../domain/check-runs.ts';
+import type { JudgedChecks, Language, LintFinding } from '../domain/check-runs.ts';
 import { measureComplexity } from '../domain/complexity.ts';
 import { isSourceOf, readDocComments } from '../domain/doc-comments.ts';
 import type { Revision, RunLimits } from '../domain/exercises.ts';
@@ -7,7 +7,7 @@ import type { Documentation, Measure, Unmeasured } from '../domain/score.ts';
 import { parseCompilerWarnings } from './compiler-warnings.ts';
 import { parseDocstringReport } from './docstring-report.ts';
 import type { Judged, JudgingBench } from './judge.ts';
-import { runnerFolder } from './languages.ts';
+import { languages, runnerFolder } from './languages.ts';
 import { parseLintReport } from './lint-report.ts';
 import { type RunRequest, type RunResult, SandboxError, type SandboxFile } from './sandbox.ts';
 
@@ -85,14 +85,14 @@ export async function analyse(
 
 /** The linters of Atelier's own choice, and Python's own parser; nothing for what a compiler has looked at already. */
 async function runTools(
-  language: JudgedChecks['language'],
+  language: Language,
   files: readonly SandboxFile[],
   { sandbox, label, signal, onRunStart }: JudgingBench,
 ): Promise<readonly RunResult[]> {
   const config = language === 'python' ? 'analysis-ruff.json' : 'analysis-oxlint.json';
   const lint = { name: 'analysis', argv: ['node', `${runnerFolder}/lint.mjs`, language, `${runnerFolder}/${config}`], limits };
   const docstrings = { name: 'docstrings', argv: ['python3', `${runnerFolder}/find_docstrings.py`], limits };
-  const requests: Partial<Record<typeof language, readonly RunRequest[]>> = {
+  const requests: Partial<Record<Language, readonly RunRequest[]>> = {
     javascript: [lint],
     typescript: [lint],
     python: [lint, docstrings],
@@ -107,7 +107,7 @@ function compilerWarnings({ language, compilerOutput }: JudgedChecks, isOwn: (pa
 }
 
 function qualityOf(
-  language: JudgedChecks['language'],
+  language: Language,
   sources: readonly SandboxFile[],
   findings: readonly LintFinding[],
   runs: readonly RunResult[],
@@ -132,7 +132,7 @@ function withRuffSeverity(finding: LintFinding): LintFinding {
 }
 
 function documentationOf(
-  language: JudgedChecks['language'],
+  language: Language,
   sources: readonly SandboxFile[],
   runs: readonly RunResult[],
 ): Analysis['documentation'] {
@@ -198,4 +198,21 @@ export function measureOf({ checks: { verdict, tests }, runs }: Judged): Measure
     cpuTimeMs: Math.round(each.reduce((sum, { cpuTimeMs }) => sum + (cpuTimeMs ?? 0), 0)),
     memoryPeakBytes: Math.max(0, ...each.map(({ memoryPeakBytes }) => memoryPeakBytes ?? 0)),
   };
+}
+
+/** The exercise's own solution in this language, over the starter; null where there is none. */
+export function solutionFiles({ files, checks, language: ownLanguage }: Revision, language: Language): SandboxFile[] | null {
+  const entryOf = (name: Language): string => languages[name].entryFile;
+  const solution = files.filter(({ role }) => role === 'solution');
+  const isThere =
+    checks.kind === 'program'
+      ? solution.some(({ path }) => path === entryOf(language))
+      : language === ownLanguage && solution.length > 0;
+  if (!isThere) return null;
+  // One program at a time: its language is told by its entry file.
+  const others = new Set(checks.kind === 'program' ? checks.languages.filter((other) => other !== language).map(entryOf) : []);
+  const given = files.filter(({ role, path }) => role === 'starter' && !solution.some((file) => file.path === path));
+  return [...given, ...solution]
+    .filter(({ path }) => !others.has(path))
+    .map(({ path, content }) => ({ path, content: Buffer.from(content) }));
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Language } from '../../src/domain/check-runs.ts';
 import { defaultRubric, type Revision } from '../../src/domain/exercises.ts';
 import { type Score, scoreOf } from '../../src/domain/score.ts';
-import { analyse, ownFiles } from '../../src/sandbox/analysis.ts';
+import { analyse, measureOf, ownFiles, solutionFiles } from '../../src/sandbox/analysis.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import { judge } from '../../src/sandbox/judge.ts';
 import { languages } from '../../src/sandbox/languages.ts';
@@ -77,9 +77,13 @@ await describeEachSandbox('analysis', (kind) => {
   it.each(exercises.map((exercise) => [exercise.slug, exercise] as const))(
     '%s: its own solution loses nothing for quality and documentation',
     async (_slug, exercise) => {
-      const solution = exercise.files.filter(({ role }) => role === 'solution');
-      const submitted = solution.map(({ path, content }) => fileOf([path, content]));
-      const analysis = await analyse(exercise, submitted, judgedChecks({ language: exercise.language }), bench(await open()));
+      const submitted = solutionFiles(exercise, exercise.language) ?? [];
+      const judged = await judge(exercise, submitted, bench(await open()));
+      const analysis = await analyse(exercise, submitted, judged.checks, bench(await open()));
+      // Something was measured: a tenth of a second or a few, and no less than an interpreter takes.
+      const measure = measureOf(judged);
+      expect(measure?.cpuTimeMs).toBeGreaterThan(1);
+      expect(measure?.memoryPeakBytes).toBeGreaterThan(100_000);
       const { quality, documentation } = scoreOf({
         rubric: defaultRubric,
         ...analysis,
