@@ -49,7 +49,8 @@ export async function runChecker(
     .map(({ path, content }) => ({ path, content: Buffer.from(content) }));
   // Its compilation and its runs are not announced: they are not the student's.
   const { sandbox, label, signal } = bench;
-  const { program, compilerOutput } = await build({ language, entry, files }, { sandbox, label, signal });
+  const source = { language, entry, files, memoryBytes: checkerLimits.memoryBytes };
+  const { program, compilerOutput } = await build(source, { sandbox, label, signal });
   if (program === null) throw checkerFailed(`it does not compile: ${compilerOutput}`);
   const runs = outputs.map(({ name, input, answer, output }, index): RunRequest => {
     const [inputPath, answerPath] = [`checked/${index}.in`, `checked/${index}.out`];

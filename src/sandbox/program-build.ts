@@ -69,16 +69,18 @@ export function requireLanguage({ sandbox }: Pick<JudgingBench, 'sandbox'>, lang
  * Makes a program of sources, compiling them in a sandbox of its own where the language wants that: the compiler's files are then not in
  * the program's reach, nor the other way round.
  *
- * @param entry path of the program's main file among `files`.
+ * @param source.entry path of the program's main file among `files`.
+ * @param source.memoryBytes what the exercise gives the program.
  */
 export async function build(
-  { language, entry, files }: { language: Language; entry: string; files: readonly SandboxFile[] },
+  source: { language: Language; entry: string; files: readonly SandboxFile[]; memoryBytes: number },
   { sandbox, label, signal, onRunStart }: JudgingBench,
 ): Promise<Build> {
-  const { compile, run: argvOf, interpreter } = languages[language];
+  const { entry, files, memoryBytes } = source;
+  const { compile, run: argvOf, interpreter, mayExecute } = languages[source.language];
   const sources: Program = {
     files,
-    start: { argv: argvOf(entry), ...(interpreter === null ? {} : { interpreter }) },
+    start: { argv: argvOf(entry, memoryBytes), ...(interpreter === null ? {} : { interpreter }) },
     mayExecute: false,
   };
   if (compile === null) return { program: sources, compilerOutput: null, run: null };
@@ -86,7 +88,7 @@ export async function build(
   const artifact = compile.artifact === null ? {} : { artifact: { path: compile.artifact, maxBytes: maxArtifactBytes } };
   const request: RunRequest = { name, argv: compile.argv(entry), limits: compile.limits, ...artifact };
   const options = { signal, ...(onRunStart === undefined ? {} : { onRunStart }) };
-  const [run] = await sandbox.run({ label, files, runs: [request], mayExecute: true }, options);
+  const [run] = await sandbox.run({ label, files, runs: [request] }, options);
   if (run === undefined) throw new SandboxError('the sandbox returned no compile run', { transient: true });
   const output = [run.stderr, run.stdout].map(String).filter(Boolean).join('\n');
   const said = (more: string) => reportText([output, more].filter(Boolean).join('\n'), maxCompilerOutput);
@@ -98,7 +100,7 @@ export async function build(
     return { program: null, compilerOutput: said(`The compiler made no program, or one of more than ${mebibytes} MiB.`), run };
   }
   const compiled = { path: compile.artifact, content: run.artifact, isExecutable: true };
-  const program = { files: [compiled], start: { argv: argvOf(compile.artifact) }, mayExecute: true };
+  const program = { files: [compiled], start: { argv: argvOf(compile.artifact, memoryBytes) }, mayExecute };
   return { program, compilerOutput: said(''), run };
 }
 

@@ -45,7 +45,10 @@ export async function judgeProgram(
   const built =
     'problem' in found
       ? { program: null, compilerOutput: found.problem, run: null }
-      : await build({ language, entry: languages[language].entryFile, files }, bench);
+      : await build(
+          { language, entry: languages[language].entryFile, files, memoryBytes: revision.checks.limits.memoryBytes },
+          bench,
+        );
   const { program, compilerOutput } = built;
   const shown = { compilerOutput, testsShareProcess: false, notes: [], language, languageVersion };
   if (program === null) {

@@ -100,7 +100,12 @@ export function trialJob(
   const run =
     program === null
       ? { ...testRun({ ...revision, checks }, 'visible'), limits }
-      : { name: 'program', argv: languages[language].run(program.entry, limits.memoryBytes), limits, stdin: Buffer.from(program.stdin) };
+      : {
+          name: 'program',
+          argv: languages[language].run(program.entry, limits.memoryBytes),
+          limits,
+          stdin: Buffer.from(program.stdin),
+        };
   return { files: projectFiles(revision, [...starter, ...tried]), runs: [run] };
 }
 
