@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describe, expect, it } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import type { Language } from '../../src/domain/check-runs.ts';
 import { defaultRubric, type Revision } from '../../src/domain/exercises.ts';
 import { type Score, scoreOf } from '../../src/domain/score.ts';
@@ -11,6 +11,7 @@ import { parseLintReport } from '../../src/sandbox/lint-report.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { readCourseContent } from '../../src/services/content.ts';
 import { judgedChecks } from '../support/check-runs.ts';
+import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 import { projectChecks, runOne } from './real-sandboxes.ts';
 
@@ -67,12 +68,14 @@ describe('what a student wrote', () => {
 });
 
 await describeEachSandbox('analysis', (kind) => {
-  const opened = openSandbox(kind, { onMessage: () => undefined });
+  const opened = openSandbox(kind, { onMessage: () => undefined, runner });
   const open = async (): Promise<Sandbox> => {
     const { sandbox, probes } = await opened;
     if (sandbox === null) throw new Error(JSON.stringify(probes));
     return sandbox;
   };
+
+  afterAll(async () => (await opened).sandbox?.close());
 
   it.each(exercises.map((exercise) => [exercise.slug, exercise] as const))(
     '%s: its own solution loses nothing for quality and documentation',
