@@ -1,13 +1,11 @@
-import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, heartbeat, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
-import type { Revision } from '../domain/exercises.ts';
-import type { TrialResult } from '../domain/trial-runs.ts';
-import { readTrialTests, trialJob } from '../sandbox/project-checks.ts';
-import { reportText } from '../sandbox/report-text.ts';
-import type { RunResult, Sandbox } from '../sandbox/sandbox.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import { tryCode } from '../sandbox/trials.ts';
 import { selectRevisionForChecks } from '../services/exercises.ts';
-import { beginTrialRun, finishTrialRun } from '../services/trial-runs.ts';
+import { appendTrialOutput, beginTrialRun, finishTrialRun } from '../services/trial-runs.ts';
 import { withFailures } from './failures.ts';
+import { collectOutput } from './trial-output.ts';
 
 export type TrialJudgeActivities = ReturnType<typeof createTrialJudgeActivities>;
 export type TrialRunActivities = ReturnType<typeof createTrialRunActivities>;
@@ -29,8 +27,17 @@ export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox
     const deadline = new Date(Date.now() + runTimeoutMs);
     const label = { submissionId: runId, attempt: activityInfo().attempt, deadline };
     const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(runTimeoutMs)]);
-    const results = await sandbox.run({ label, ...trialJob(revision, tried, program) }, { signal });
-    await finishTrialRun(orm.em.fork(), { runId, results: results.map((run) => resultOf(revision, run)) });
+    const output = collectOutput(
+      (pieces) => appendTrialOutput(orm.em.fork(), { runId, output: pieces }),
+      (error) => log.info('could not show output of a trial', { error }),
+    );
+    try {
+      const results = await tryCode(revision, tried, program, { sandbox, label, signal, onOutput: output.take });
+      await output.close();
+      await finishTrialRun(orm.em.fork(), { runId, results });
+    } finally {
+      await output.close();
+    }
   }
 
   return withFailures({
@@ -44,14 +51,6 @@ export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox
       }
     },
   });
-}
-
-function resultOf(revision: Revision, run: RunResult): TrialResult {
-  const { name, status, exitCode, wallTimeMs, memoryPeakBytes, stdout, stderr } = run;
-  const text = (output: Buffer) => reportText(output.toString(), output.length);
-  const tests =
-    readTrialTests(revision, run)?.map((test) => ({ name: test.name, outcome: test.outcome, message: test.message })) ?? null;
-  return { name, status, exitCode, wallTimeMs, memoryPeakBytes, stdout: text(stdout), stderr: text(stderr), tests };
 }
 
 const problems = {

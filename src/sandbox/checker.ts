@@ -1,5 +1,6 @@
 import type { Comparison, ProgramRevision, RunLimits } from '../domain/exercises.ts';
 import type { JudgingBench } from './judge.ts';
+import { languages } from './languages.ts';
 import { build, requireLanguage } from './program-build.ts';
 import { type RunRequest, type RunResult, SandboxError } from './sandbox.ts';
 
@@ -49,16 +50,19 @@ export async function runChecker(
     .map(({ path, content }) => ({ path, content: Buffer.from(content) }));
   // Its compilation and its runs are not announced: they are not the student's.
   const { sandbox, label, signal } = bench;
-  const source = { language, entry, files, memoryBytes: checkerLimits.memoryBytes };
-  const { program, compilerOutput } = await build(source, { sandbox, label, signal });
+  const { program, compilerOutput } = await build(
+    { language, entry, files, memoryBytes: checkerLimits.memoryBytes },
+    { sandbox, label, signal },
+  );
   if (program === null) throw checkerFailed(`it does not compile: ${compilerOutput}`);
+  const memoryBytes = checkerLimits.memoryBytes + languages[language].runtimeMemoryBytes;
   const runs = outputs.map(({ name, input, answer, output }, index): RunRequest => {
     const [inputPath, answerPath] = [`checked/${index}.in`, `checked/${index}.out`];
     return {
       name,
       // Not in a booted interpreter, which takes a program and no arguments.
       argv: [...program.start.argv, inputPath, answerPath],
-      limits: checkerLimits,
+      limits: { ...checkerLimits, memoryBytes },
       files: [
         { path: inputPath, content: Buffer.from(input) },
         { path: answerPath, content: Buffer.from(answer) },

@@ -24,6 +24,14 @@ export interface Build {
   readonly run: RunResult | null;
 }
 
+/** What a program is made of. */
+interface Sources {
+  readonly language: Language;
+  readonly entry: string;
+  readonly files: readonly SandboxFile[];
+  readonly memoryBytes: number;
+}
+
 /** Folders that are the exercise's alone: whatever a submission has there is left out. */
 const ownFolders = /^(?:cases|checker|\.atelier|\.git)(?:\/|$)/;
 
@@ -69,19 +77,17 @@ export function requireLanguage({ sandbox }: Pick<JudgingBench, 'sandbox'>, lang
  * Makes a program of sources, compiling them in a sandbox of its own where the language wants that: the compiler's files are then not in
  * the program's reach, nor the other way round.
  *
- * @param source.entry path of the program's main file among `files`.
- * @param source.memoryBytes what the exercise gives the program.
+ * @param sources `entry` is the path of the program's main file, `memoryBytes` what the exercise gives the program.
  */
 export async function build(
-  source: { language: Language; entry: string; files: readonly SandboxFile[]; memoryBytes: number },
+  { language, entry, files, memoryBytes }: Sources,
   { sandbox, label, signal, onRunStart }: JudgingBench,
 ): Promise<Build> {
-  const { entry, files, memoryBytes } = source;
-  const { compile, run: argvOf, interpreter, mayExecute } = languages[source.language];
+  const { compile, run: argvOf, interpreter, mayExecute } = languages[language];
   const sources: Program = {
     files,
     start: { argv: argvOf(entry, memoryBytes), ...(interpreter === null ? {} : { interpreter }) },
-    mayExecute: false,
+    mayExecute,
   };
   if (compile === null) return { program: sources, compilerOutput: null, run: null };
   const name = 'compile';
@@ -99,7 +105,7 @@ export async function build(
     const mebibytes = maxArtifactBytes / 1024 / 1024;
     return { program: null, compilerOutput: said(`The compiler made no program, or one of more than ${mebibytes} MiB.`), run };
   }
-  const compiled = { path: compile.artifact, content: run.artifact, isExecutable: true };
+  const compiled = { path: compile.artifact, content: run.artifact, isExecutable: mayExecute };
   const program = { files: [compiled], start: { argv: argvOf(compile.artifact, memoryBytes) }, mayExecute };
   return { program, compilerOutput: said(''), run };
 }

@@ -45,10 +45,7 @@ export async function judgeProgram(
   const built =
     'problem' in found
       ? { program: null, compilerOutput: found.problem, run: null }
-      : await build(
-          { language, entry: languages[language].entryFile, files, memoryBytes: revision.checks.limits.memoryBytes },
-          bench,
-        );
+      : await build({ language, entry: languages[language].entryFile, files, memoryBytes: checks.limits.memoryBytes }, bench);
   const { program, compilerOutput } = built;
   const shown = { compilerOutput, testsShareProcess: false, notes: [], language, languageVersion };
   if (program === null) {

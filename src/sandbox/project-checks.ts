@@ -1,7 +1,7 @@
 import { checkRunVerdict, type JudgedTest, type LintFinding, type TestRun } from '../domain/check-runs.ts';
 import type { FileRole, ProjectChecks, ProjectRevision, Revision, TestSuite } from '../domain/exercises.ts';
 import { foldersAbove } from '../domain/file-paths.ts';
-import { trialLimits } from '../domain/trial-runs.ts';
+import { limitsOfTrial } from '../domain/trial-runs.ts';
 import { callTests } from './call-tests.ts';
 import { dependencyNotes } from './dependency-notes.ts';
 import type { Judged, JudgingBench } from './judge.ts';
@@ -77,36 +77,34 @@ function testRun(revision: ProjectRevision, suite: Suite): RunRequest {
 }
 
 /**
- * What it takes to try code without submitting it: the visible tests, or with `stdin` the program `entry` alone. Hidden tests are no part
- * of it. Shorter than a judging: many wait for the same judges.
+ * What it takes to try code without submitting it: the visible tests, or with `program` that file alone. Hidden tests are no part of it.
+ * Shorter than a judging: many wait for the same judges.
  *
  * @param tried lies on top of the starter.
  */
 export function trialJob(
-  revision: Revision,
+  revision: ProjectRevision,
   tried: readonly SandboxFile[],
   program: { readonly entry: string; readonly stdin: string } | null,
 ): { readonly files: SandboxFile[]; readonly runs: readonly RunRequest[] } {
   const { checks, language } = revision;
-  if (checks.kind !== 'project') throw new SandboxError('programs are not tried yet', { transient: false });
-  const isInTheWay = standsInTheWayOf(tried);
-  const starter = ownFiles(revision, ['starter']).filter(({ path }) => !isInTheWay(path));
-  const limits = {
-    ...checks.limits,
-    wallTimeMs: Math.min(checks.limits.wallTimeMs, trialLimits.wallTimeMs),
-    cpuTimeMs: Math.min(checks.limits.cpuTimeMs, trialLimits.wallTimeMs),
-    outputBytes: Math.min(checks.limits.outputBytes, trialLimits.outputBytes),
-  };
+  const limits = limitsOfTrial(checks.limits);
   const run =
     program === null
-      ? { ...testRun({ ...revision, checks }, 'visible'), limits }
+      ? { ...testRun(revision, 'visible'), limits }
       : {
           name: 'program',
           argv: languages[language].run(program.entry, limits.memoryBytes),
           limits,
           stdin: Buffer.from(program.stdin),
         };
-  return { files: projectFiles(revision, [...starter, ...tried]), runs: [run] };
+  return { files: projectFiles(revision, onTopOfStarter(revision, tried)), runs: [run] };
+}
+
+/** Files that are tried, and those of the starter that are not in their way. */
+export function onTopOfStarter(revision: Revision, tried: readonly SandboxFile[]): readonly SandboxFile[] {
+  const isInTheWay = standsInTheWayOf(tried);
+  return [...ownFiles(revision, ['starter']).filter(({ path }) => !isInTheWay(path)), ...tried];
 }
 
 /** What a trial's run says of its tests; null where it is not a run of tests, or told nothing that can be read. */

@@ -174,7 +174,13 @@ describe('failTrialRun', () => {
     const { finishedAt } = await em().findOneOrFail(TrialRun, runId);
     await fail(runId);
     await make(runId);
-    expect(await look()).toEqual({ runId, status: 'ERROR', problem: expect.stringContaining('No judge is free'), results: [] });
+    expect(await look()).toEqual({
+      runId,
+      status: 'ERROR',
+      problem: expect.stringContaining('No judge is free'),
+      results: [],
+      output: [],
+    });
     expect((await em().findOneOrFail(TrialRun, runId)).finishedAt).toEqual(finishedAt);
     expect(sandbox.jobs).toEqual([]);
   });

@@ -36,8 +36,9 @@ export function runsHandlers({
       return { body: { runId }, isReplay };
     },
     async getRun({ em, actor, params }) {
-      const { results, ...run } = await selectTrialRun(em, actor, params.id);
-      return { body: { ...run, results: results.map((result) => ({ ...result, tests: result.tests && [...result.tests] })) } };
+      const { results, output, ...run } = await selectTrialRun(em, actor, params.id);
+      const shown = results.map((result) => ({ ...result, tests: result.tests && [...result.tests] }));
+      return { body: { ...run, results: shown, output: [...output] } };
     },
     followRun: ({ params }) =>
       Promise.resolve({
