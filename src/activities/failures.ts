@@ -19,9 +19,12 @@ const isRetryable = {
   'changed-meanwhile': false,
   'repo-url-not-allowed': false,
   'rate-limited': false,
+  'too-many-open': false,
+  'queue-full': false,
   'nothing-pushed': false,
   'ref-not-found': false,
   'key-reused': false,
+  'not-configured': false,
   'outcome-unknown': true,
   unavailable: true,
 } as const satisfies Record<ErrorKind, boolean>;

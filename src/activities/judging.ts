@@ -2,8 +2,9 @@ import { activityInfo, cancellationSignal, heartbeat, log } from '@temporalio/ac
 import type { Orm } from '../database/orm.ts';
 import type { Verdict } from '../domain/check-runs.ts';
 import type { Conclusion } from '../domain/submissions.ts';
+import { fetchCommit } from '../git/fetch-commit.ts';
 import { signJobToken } from '../git/job-token.ts';
-import { type CommitFile, isMissingCommit, readCommit, SourceProblem } from '../git/read-commit.ts';
+import { type CommitFile, SourceProblem } from '../git/read-commit.ts';
 import { judge } from '../sandbox/judge.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { insertCheckRun, selectOptionalCheckRun } from '../services/check-runs.ts';
@@ -11,6 +12,7 @@ import { selectRevisionForChecks } from '../services/exercises.ts';
 import { enterStage, recordRunStart, selectSubmissionForWorkflow } from '../services/submissions.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { withFailures } from './failures.ts';
+import { createScoring } from './scoring.ts';
 
 export type JudgingActivities = ReturnType<typeof createJudgingActivities>;
 
@@ -18,10 +20,9 @@ export interface JudgingDependencies {
   readonly orm: Orm;
   readonly sandbox: Sandbox;
   readonly blobs: BlobStore;
-  /** Where /git is reached from here. */
+  /** Where the api is reached from here. */
   readonly gitOrigin: string;
   readonly secret: string;
-  readonly scratchFolder: string;
   /** Tells the workflow that its submission has left the queue; best effort. */
   readonly announceChecksStarted: (workflowId: string) => Promise<void>;
 }
@@ -30,10 +31,11 @@ export interface JudgingDependencies {
 const heartbeatIntervalMs = 2_000;
 
 /** The whole of a judging; runs have limits of their own, this bounds fetching and starting too. */
-export const judgingTimeoutMs = 15 * 60_000;
+const judgingTimeoutMs = 15 * 60_000;
 
 export function createJudgingActivities(dependencies: JudgingDependencies) {
   const { orm, sandbox, blobs } = dependencies;
+  const { scoreSubmission } = createScoring({ orm });
 
   /** Judges one submission and stores its verdict. A repeat of a run that is stored returns what is stored. */
   async function judgeSubmission(input: {
@@ -60,15 +62,10 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     if (commit === null) return { status: 'source-unavailable' };
     let submitted: CommitFile[];
     try {
-      submitted = await readCommit({
-        url: `${dependencies.gitOrigin}/git/${repositoryId}.git`,
-        token: signJobToken(dependencies.secret, repositoryId),
-        commit,
-        scratchFolder: dependencies.scratchFolder,
-        signal,
-      });
+      const token = signJobToken(dependencies.secret, repositoryId);
+      submitted = await fetchCommit({ origin: dependencies.gitOrigin, repositoryId, token, commit, signal });
     } catch (error) {
-      if (error instanceof SourceProblem || isMissingCommit(error)) return { status: 'source-unavailable' };
+      if (error instanceof SourceProblem) return { status: 'source-unavailable' };
       throw error;
     }
 
@@ -77,9 +74,12 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     // Read in the turn that starts the job: the sandbox may be replaced by a better one while this one works.
     const { identity, kind } = sandbox;
     const onRunStart = (name: string): void => announceRun(submission.id, name);
-    const judged = await judge(revision, submitted, { sandbox, label, signal, onRunStart });
+    const bench = { sandbox, label, signal, onRunStart };
+    const judged = await judge(revision, submitted, bench);
+    const { revisionId } = submission;
+    const scored = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });
     const runs = await Promise.all(
-      judged.runs.map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
+      [...judged.runs, ...scored.runs].map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
         ...run,
         stdoutKey: await blobs.put(stdout),
         stderrKey: await blobs.put(stderr),
@@ -88,7 +88,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     const summary = await insertCheckRun(orm.em.fork(), {
       ...key,
       ...judged.checks,
-      score: null,
+      score: scored.score,
       runs,
       sandboxKind: kind,
       sandboxIdentity: identity,

@@ -50,9 +50,10 @@ async function bubblewrapProblem(env: NodeJS.ProcessEnv): Promise<string | undef
   }
 }
 
+/** A compiler may be there without the C library's headers. */
 async function hasCompiler(env: NodeJS.ProcessEnv): Promise<boolean> {
   try {
-    await runProgram('cc', ['--version'], { env, timeoutMs: 5_000 });
+    await runProgram('cc', ['-E', '-include', 'stdio.h', '-x', 'c', '/dev/null'], { env, timeoutMs: 5_000 });
     return true;
   } catch {
     return false;

@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, lstatSync, readlinkSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -50,7 +50,9 @@ function systemFolders(): readonly string[] {
     if (lstatSync(folder).isSymbolicLink()) args.push('--symlink', readlinkSync(folder), folder);
     else args.push('--ro-bind', folder, folder);
   }
-  for (const file of ['/etc/alternatives', '/etc/ld.so.cache']) args.push('--ro-bind-try', file, file);
+  // Debian keeps what its Java cannot start without in a folder of /etc.
+  const java = readdirSync('/etc').filter((name) => /^java-\d+-openjdk$/.test(name));
+  for (const name of ['alternatives', 'ld.so.cache', ...java]) args.push('--ro-bind-try', `/etc/${name}`, `/etc/${name}`);
   return args;
 }
 
@@ -227,7 +229,6 @@ export async function openBubblewrap(cacheFolder: string, pool: PoolSize): Promi
   }
   const { folder, hash } = await stageToolchain(cacheFolder);
   const languages = await readLanguages(new BubblewrapSandbox('probe', folder));
-  const versions = ['javascript', 'python'] as const;
-  const identity = [bwrapVersion, ...versions.map((name) => `${name} ${languages.get(name)}`), `runner ${hash}`].join(', ');
+  const identity = [bwrapVersion, ...languages.values(), `runner ${hash}`].join(', ');
   return new BubblewrapSandbox(identity, folder, { pool, languages });
 }

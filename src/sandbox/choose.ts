@@ -1,6 +1,6 @@
 import { bubblewrapWeaknesses, openBubblewrap } from './bubblewrap.ts';
 import { type DockerEngine, dockerEngine, DockerSandbox } from './docker.ts';
-import { ensureRunnerImage, findRunnerImage } from './image.ts';
+import { defaultRunner, ensureRunnerImage, findRunnerImage, type RunnerSettings } from './image.ts';
 import { readLanguages } from './language-versions.ts';
 import type { PoolSize } from './pool.ts';
 import type { RunOptions, RunResult, Sandbox, SandboxJob } from './sandbox.ts';
@@ -27,12 +27,15 @@ export interface OpenSandboxOptions {
   readonly pool?: PoolSize;
   /** Runtime of the Docker engine, such as `runsc`. Default: the engine's own. */
   readonly runtime?: string | undefined;
+  /** What Docker's image is made of. Default: all languages on the usual base. */
+  readonly runner?: RunnerSettings;
 }
 
 interface Settings {
   readonly cacheFolder: string;
   readonly pool: PoolSize;
   readonly runtime: string | undefined;
+  readonly runner: RunnerSettings;
 }
 
 /** `probes`: why it is this one, and what would have to be done for the others. */
@@ -96,12 +99,13 @@ async function attemptDocker(settings: Settings, buildImage: ((message: string) 
   const engine = dockerEngine();
   try {
     const version = await engineVersion(engine);
-    const existing = await findRunnerImage(engine);
+    const existing = await findRunnerImage(engine, settings.runner);
     if (existing === null && buildImage === null) {
       const reason = `Docker ${version} answers; the runner image is not built yet`;
       return { sandbox: null, probe: { kind: 'docker', usable: true, reason, fix: null } };
     }
-    const imageId = existing ?? (await ensureRunnerImage({ engine, onProgress: buildImage ?? (() => undefined) }));
+    const onProgress = buildImage ?? (() => undefined);
+    const imageId = existing ?? (await ensureRunnerImage({ engine, runner: settings.runner, onProgress }));
     const sandbox = await openDocker(engine, imageId, settings);
     return { sandbox, probe: { kind: 'docker', usable: true, reason: `Docker ${version}, image ${imageId}`, fix: null } };
   } catch (error) {
@@ -111,7 +115,7 @@ async function attemptDocker(settings: Settings, buildImage: ((message: string) 
 
 /** Tries out every technology without building or changing anything but bubblewrap's copy of the toolchain. Does not throw. */
 export async function probeSandboxes(cacheFolder = defaultCacheFolder): Promise<readonly SandboxProbe[]> {
-  const settings = { cacheFolder, pool: 0, runtime: undefined };
+  const settings = { cacheFolder, pool: 0, runtime: undefined, runner: defaultRunner };
   const attempts = await Promise.all([attemptDocker(settings, null), attemptBubblewrap(settings)]);
   return attempts.map(({ probe }) => probe);
 }
@@ -184,8 +188,8 @@ async function openAny(settings: Settings, onMessage: (message: string) => void)
  * bubblewrap serves. `docker` waits for the image. Does not throw: without a sandbox `probes` says why and what to do.
  */
 export async function openSandbox(preference: SandboxPreference, options: OpenSandboxOptions): Promise<OpenedSandbox> {
-  const { onMessage, cacheFolder = defaultCacheFolder, pool = 0, runtime } = options;
-  const opened = await openPreferred(preference, { cacheFolder, pool, runtime }, onMessage);
+  const { onMessage, cacheFolder = defaultCacheFolder, pool = 0, runtime, runner = defaultRunner } = options;
+  const opened = await openPreferred(preference, { cacheFolder, pool, runtime, runner }, onMessage);
   for (const { kind, usable, reason, fix } of opened.probes) {
     onMessage(`${kind}: ${usable ? reason : `not usable: ${reason}`}${fix === null ? '' : ` — ${fix}`}`);
   }

@@ -4,11 +4,14 @@ import { languages } from './languages.ts';
 import { type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
 
 const mebibyte = 1024 * 1024;
+/** Shown on one line. */
+const maxVersionLength = 80;
+/** A Java compiler takes the most. */
 const limits: RunLimits = {
   cpuTimeMs: 20_000,
-  wallTimeMs: 30_000,
+  wallTimeMs: 60_000,
   memoryBytes: 512 * mebibyte,
-  processes: 64,
+  processes: 128,
   outputBytes: 10_000,
   diskBytes: 16 * mebibyte,
   fileCount: 1000,
@@ -18,12 +21,12 @@ const limits: RunLimits = {
 const needed: readonly Language[] = ['javascript', 'python'];
 
 /**
- * Asks every tool for its version, which tries out the sandbox, too.
+ * Asks the tools of every language for their version, in one job, which tries out the sandbox, too.
  *
- * @returns the languages that this sandbox can run.
+ * @returns the languages that this sandbox can run, each with its version as shown to students.
  * @throws SandboxError, not transient, where one is missing that nothing works without.
  */
-export async function readLanguages(sandbox: Sandbox): Promise<ReadonlyMap<Language, string>> {
+export async function readLanguages(sandbox: Pick<Sandbox, 'run'>): Promise<ReadonlyMap<Language, string>> {
   const job: SandboxJob = {
     label: { submissionId: 'probe', attempt: 1, deadline: new Date(Date.now() + 300_000) },
     files: [],
@@ -34,7 +37,8 @@ export async function readLanguages(sandbox: Sandbox): Promise<ReadonlyMap<Langu
   for (const [index, { exitCode, status, stdout, stderr }] of results.entries()) {
     const name = languageNames[index];
     if (name === undefined) continue;
-    if (exitCode === 0) versions.set(name, stdout.toString().trim().split('\n')[0] ?? '');
+    const [version = ''] = stdout.toString().trim().split('\n');
+    if (exitCode === 0 && version !== '') versions.set(name, version.slice(0, maxVersionLength));
     else if (needed.includes(name))
       throw new SandboxError(`${name} does not run: ${status} ${stderr.toString().trim()}`, { transient: false });
   }

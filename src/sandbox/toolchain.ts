@@ -1,6 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
@@ -17,11 +27,11 @@ export interface ToolchainFile {
 export interface Toolchain {
   /** Plain text files, the same on every platform. */
   readonly runnerFiles: readonly ToolchainFile[];
-  /** Node and the linters as they are on this machine, and the agent where its compiler can make one that needs no library. */
+  /** Node, the linters and the TypeScript compiler as they are on this machine, and the agent where its compiler can make one that needs no library. */
   readonly nativeFiles: readonly ToolchainFile[];
-  /** npm packages of the linters, name → exact version. */
-  readonly linters: Readonly<Record<string, string>>;
-  /** Changes with the runner's files, the agent's source among them, and with the versions of Node and the linters; 12 hexadecimal digits. */
+  /** npm packages that come along, name → exact version. */
+  readonly packages: Readonly<Record<string, string>>;
+  /** Changes with the runner's files, the agent's source among them, and with the versions of Node and the packages; 12 hexadecimal digits. */
   readonly hash: string;
   /** Whether the native files run on Debian: false on other platforms than Linux with glibc. */
   readonly isPortable: boolean;
@@ -33,7 +43,8 @@ const PlatformReport = z.object({ header: z.object({ glibcVersionRuntime: z.stri
 const runnerSource = join(import.meta.dirname, '../../runner');
 /** What is made from the project's sources for the sandboxes of this machine. */
 export const cacheFolder = join(import.meta.dirname, '../../node_modules/.cache/atelier-sandbox');
-const linterNames = ['oxlint', '@astral-sh/ruff-wasm-nodejs'];
+/** The linters, and the TypeScript compiler with the types of Node's own modules. */
+const packageNames = ['oxlint', '@astral-sh/ruff-wasm-nodejs', 'typescript', '@types/node', 'undici-types'];
 
 function filesBelow(folder: string): readonly string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -51,10 +62,11 @@ function packageVersion(folder: string): string {
   return Manifest.parse(manifest).version;
 }
 
-/** oxlint's native part is a package of its own, named after the platform, beside it. */
-function oxlintBindings(): readonly string[] {
-  const folder = join(packageFolder('oxlint'), '../@oxlint');
-  return readdirSync(folder).map((name) => `@oxlint/${name}`);
+/** The native parts of oxlint and TypeScript are packages of their own, named after the platform, beside them. */
+function nativePackages(): readonly string[] {
+  return ['oxlint', 'typescript'].flatMap((name) =>
+    readdirSync(join(packageFolder(name), `../@${name}`)).map((native) => `@${name}/${native}`),
+  );
 }
 
 function isLinuxWithGlibc(): boolean {
@@ -94,24 +106,28 @@ export function compileAgent(linking: 'static' | 'dynamic'): ToolchainFile | nul
 export function readToolchain(): Toolchain {
   const isPortable = isLinuxWithGlibc();
   const agent = compileAgent('static');
-  const linters = Object.fromEntries(linterNames.map((name) => [name, packageVersion(packageFolder(name))]));
+  const packages = Object.fromEntries(packageNames.map((name) => [name, packageVersion(packageFolder(name))]));
   const runnerFiles = filesBelow(runnerSource).map((source) => plainFile(relative(runnerSource, source), source));
-  const linterFiles = [...linterNames, ...oxlintBindings()].flatMap((name) => {
+  const packageFiles = [...packageNames, ...nativePackages()].flatMap((name) => {
     const folder = packageFolder(name);
-    return filesBelow(folder).map((source) => plainFile(join('node_modules', name, relative(folder, source)), source));
+    return filesBelow(folder).map((source) => ({
+      path: join('node_modules', name, relative(folder, source)),
+      source,
+      isExecutable: (statSync(source).mode & 0o100) !== 0,
+    }));
   });
 
-  const hash = createHash('sha256').update(JSON.stringify([process.version, process.arch, isPortable, linters]));
+  const hash = createHash('sha256').update(JSON.stringify([process.version, process.arch, isPortable, packages]));
   for (const { path, source } of runnerFiles) hash.update(`\0${path}\0`).update(readFileSync(source));
 
   return {
     runnerFiles,
     nativeFiles: [
-      ...linterFiles,
+      ...packageFiles,
       { path: 'bin/node', source: process.execPath, isExecutable: true },
       ...(agent === null ? [] : [agent]),
     ],
-    linters,
+    packages,
     hash: hash.digest('hex').slice(0, 12),
     isPortable,
   };

@@ -4,6 +4,7 @@ import { Task } from '../database/entities/tasks.ts';
 import { TrialRun } from '../database/entities/trial-runs.ts';
 import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
+import type { QueueLimits } from '../domain/queue.ts';
 import type { Draft } from '../domain/submissions.ts';
 import {
   trialAllowance,
@@ -17,6 +18,7 @@ import {
 import type { Actor } from '../domain/users.ts';
 import { selectDraftFiles, selectSourcePath } from './drafts.ts';
 import type { LiveEvent, LiveLook } from './events.ts';
+import { admitTrialRun } from './queue.ts';
 import { requestIdOf } from './requests.ts';
 import { taskNotFound } from './tasks.ts';
 
@@ -27,6 +29,7 @@ export interface NewTrial {
   readonly stdin: string | null;
   /** The caller's Idempotency-Key; null where it sent none. */
   readonly key: string | null;
+  readonly queueLimits: QueueLimits;
 }
 
 /** What became of a wish to try code: `limited` is what the user's allowance says. */
@@ -38,7 +41,7 @@ export type TrialAnswer =
  * Stores code to try, within the user's allowance; its workflow is then to be started. The same key gives the same run.
  *
  * @throws DomainError `not-found` unless the actor is the task's assignee, `validation` for files that cannot be and for an input where
- *   the exercise does not say which file is the program, `key-reused` where the key came with other code.
+ *   the exercise does not say which file is the program, `key-reused` where the key came with other code, `queue-full`.
  */
 export async function createTrialRun(em: Em, actor: Actor, input: NewTrial): Promise<TrialAnswer> {
   const id = requestIdOf(actor, 'trial', input.key);
@@ -68,6 +71,7 @@ export async function createTrialRun(em: Em, actor: Actor, input: NewTrial): Pro
       now.getTime(),
     );
     if (waitMs > 0) return { status: 'limited', waitMs };
+    await admitTrialRun(tx, input.queueLimits);
     tx.create(TrialRun, {
       id,
       createdAt: now,

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { defaultRubric, type ProjectChecks, type RunLimits } from '../../src/domain/exercises.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import type { RunOptions, RunRequest, RunResult, Sandbox, SandboxJob } from '../../src/sandbox/sandbox.ts';
+import { runner } from '../support/runner.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -39,9 +40,9 @@ export interface RealSandbox {
 /** One that cannot be used here is reported by the suites as skipped; in CI, as failed. */
 export const isRequired = process.env['CI'] === 'true';
 
-/** Builds the runner image where it is missing, which takes a minute. */
+/** Builds the runner image where it is missing, which takes a minute or more. */
 export async function openReal(kind: Sandbox['kind']): Promise<RealSandbox> {
-  const { sandbox, probes } = await openSandbox(kind, { onMessage: () => undefined });
+  const { sandbox, probes } = await openSandbox(kind, { onMessage: () => undefined, runner });
   return { kind, sandbox, reason: probes[0]?.reason ?? '' };
 }
 
