@@ -15,6 +15,7 @@ const projectFolder = join(import.meta.dirname, '..');
 const startTimeoutMs = 180_000;
 
 const Address = z.object({ origin: z.string() });
+const Processes = z.record(z.string(), z.number().int());
 const Login = z.object({ accessToken: z.string() });
 const Token = z.object({ token: z.string() });
 const Task = z.object({ id: z.string(), cloneUrl: z.string(), exercise: z.object({ slug: z.string() }) });
@@ -93,6 +94,14 @@ export class BenchAcademy {
       tasks.push({ slug, submit });
     }
     return tasks;
+  }
+
+  /** Process ids of its parts, by name. */
+  processes(): Readonly<Record<string, number>> {
+    const { launcher: _, ...parts } = Processes.parse(
+      JSON.parse(readFileSync(join(this.#folder, 'run', 'processes.json'), 'utf8')),
+    );
+    return parts;
   }
 
   async stop(): Promise<void> {

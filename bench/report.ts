@@ -73,7 +73,7 @@ export function renderRates(rates: Rates): string {
   return ['Sustained jobs, the whole life of every container counted', table(head, body), ...share].join('\n');
 }
 
-export function renderFullPath({ perMinute, overheadMs, phases }: FullPath, ceiling: number | null): string {
+export function renderFullPath({ perMinute, overheadMs, phases, cpuMsPerVerdict }: FullPath, ceiling: number | null): string {
   const share = ceiling === null ? '' : `, ${figure((100 * perMinute) / ceiling)} % of the ceiling`;
   return [
     `Full path, POST to verdict: ${figure(perMinute)} a minute sustained${share}`,
@@ -82,6 +82,16 @@ export function renderFullPath({ perMinute, overheadMs, phases }: FullPath, ceil
       ['of which', 'ms: median (p10–p90)'],
       Object.entries(phases).map(([name, summary]) => [name, spread(summary)]),
     ),
+    ...(cpuMsPerVerdict === null
+      ? []
+      : [
+          '',
+          'Processor time of one submission under load',
+          table(
+            ['', 'ms'],
+            Object.entries(cpuMsPerVerdict).map(([name, ms]) => [name, figure(ms)]),
+          ),
+        ]),
   ].join('\n');
 }
 
