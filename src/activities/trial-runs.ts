@@ -1,4 +1,4 @@
-import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
+import { activityInfo, cancellationSignal } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
 import type { TrialResult } from '../domain/trial-runs.ts';
 import { readTrialTests, trialJob } from '../sandbox/project-checks.ts';
@@ -7,12 +7,10 @@ import type { RunResult, Sandbox } from '../sandbox/sandbox.ts';
 import { selectRevisionForChecks } from '../services/exercises.ts';
 import { beginTrialRun, finishTrialRun } from '../services/trial-runs.ts';
 import { withFailures } from './failures.ts';
+import { whileBeating } from './sandbox-trouble.ts';
 
 export type TrialJudgeActivities = ReturnType<typeof createTrialJudgeActivities>;
 export type TrialRunActivities = ReturnType<typeof createTrialRunActivities>;
-
-/** As the judge of submissions: cancellation comes with the answer. */
-const heartbeatIntervalMs = 2_000;
 
 /** The activity's own timeout; after it the sandbox works for nobody. */
 const runTimeoutMs = 60_000;
@@ -34,14 +32,7 @@ export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox
 
   return withFailures({
     /** Runs what is tried, and stores what came of it. A repeat of one that is finished, or was taken back, does nothing. */
-    async makeTrialRun(input: { runId: string }) {
-      const beat = setInterval(() => heartbeat(), heartbeatIntervalMs);
-      try {
-        await makeTrialRun(input);
-      } finally {
-        clearInterval(beat);
-      }
-    },
+    makeTrialRun: (input: { runId: string }) => whileBeating(() => makeTrialRun(input)),
   });
 }
 
