@@ -64,7 +64,7 @@ export const { judgeSubmission } = proxyActivities<JudgingActivities>({
   // The judge beats every 2 s; a dead worker is noticed after 10.
   heartbeatTimeout: '10s',
   // PostgreSQL or the api away for up to 25 minutes is waited for; a submission that kills its worker again and again ends parked.
-  // The sandbox's own trouble gives up much earlier: activities/failures.ts.
+  // The sandbox's own trouble is counted by itself and gives up much earlier: activities/sandbox-trouble.ts.
   retry: { initialInterval: '2s', backoffCoefficient: 2, maximumInterval: '15s', maximumAttempts: 100 },
   summary: 'lint and tests in the sandbox',
 });
