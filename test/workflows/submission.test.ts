@@ -275,7 +275,8 @@ describe('our own trouble', () => {
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
       await record(handle, 'redriven-by-update');
     });
-    expect(calls.filter((call) => call === 'fetchSource')).toHaveLength(2);
+    // By the workflow's own worker, then by any; and again after the redrive.
+    expect(calls.filter((call) => call === 'fetchSource')).toHaveLength(3);
   });
 
   it('is closed by an update', async () => {
