@@ -5,7 +5,7 @@ import { parseRepoHosts } from './domain/repo-urls.ts';
 import { parseFaults } from './faults.ts';
 
 /** These may come as `NAME` or, as container secrets do, in the file that `NAME_FILE` names. */
-const secretNames = ['ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'METRICS_TOKEN', 'SMTP_URL'] as const;
+const secretNames = ['ASSISTANT_KEY', 'ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'METRICS_TOKEN', 'SMTP_URL'] as const;
 
 /** What is set: `NAME=` means that it is not, and secrets are read from their files. */
 export function settingsOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -90,11 +90,26 @@ const Environment = z.object({
   ...runnerSettings,
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
+  /** Submissions of all students that may wait for the judges; above it the api takes no more (503 `queue-full`). */
+  MAX_QUEUED_SUBMISSIONS: z.coerce.number().int().min(1).default(2_000),
+  /** Submissions of one student that may wait or be checked at once; above it the api takes no more of theirs (429 `too-many-open`). */
+  MAX_OPEN_CHECKS_PER_STUDENT: z.coerce.number().int().min(1).default(10),
   /** Who sends it as a bearer may read the api's /metrics, from anywhere; without it the address decides (api/routes/metrics.ts). */
   METRICS_TOKEN: z
     .string()
     .regex(/^\S{16,}$/, 'must be 16 characters or more, without spaces')
     .optional(),
+  /**
+   * A server of the common chat completions form, such as `http://127.0.0.1:8080/v1`, which then drafts reviews where a reviewer asks
+   * for one: it is sent the statement and the student's files. Off without it.
+   */
+  ASSISTANT_URL: origin.optional(),
+  /** Sent to it as a bearer. */
+  ASSISTANT_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'must be visible ASCII characters')
+    .optional(),
+  ASSISTANT_MODEL: z.string().max(200).optional(),
   /** `host:port` for a worker's own /metrics; nothing listens without it. Each worker of one host needs a port of its own. */
   WORKER_METRICS_ADDRESS: z
     .string()
@@ -114,6 +129,9 @@ const Environment = z.object({
 const Settings = Environment.refine(({ FAULT, NODE_ENV }) => FAULT === undefined || NODE_ENV !== 'production', {
   path: ['FAULT'],
   message: 'crash hooks are for tests, not for NODE_ENV=production',
+}).refine(({ ASSISTANT_URL, ASSISTANT_MODEL }) => (ASSISTANT_URL === undefined) === (ASSISTANT_MODEL === undefined), {
+  path: ['ASSISTANT_MODEL'],
+  message: 'goes together with ASSISTANT_URL',
 });
 
 export type Config = z.output<typeof Environment>;

@@ -252,6 +252,11 @@ class Academy {
     });
     this.#temporalUi = server.uiOrigin;
     part('Temporal', `development server of CLI ${cli.version} (${cli.path}), ${server.address}, web UI ${server.uiOrigin}`);
+    if (!server.isFair) {
+      say(
+        '  Its data is older than fair queues: students are judged in the order of submitting (docs/operations.md says how to change that).',
+      );
+    }
     return server.address;
   }
 

@@ -1,9 +1,10 @@
-import { activityInfo, cancellationSignal, heartbeat, log } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
 import type { Verdict } from '../domain/check-runs.ts';
 import type { Conclusion } from '../domain/submissions.ts';
+import { fetchCommit } from '../git/fetch-commit.ts';
 import { signJobToken } from '../git/job-token.ts';
-import { type CommitFile, isMissingCommit, readCommit, SourceProblem } from '../git/read-commit.ts';
+import { type CommitFile, SourceProblem } from '../git/read-commit.ts';
 import { judge } from '../sandbox/judge.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { insertCheckRun, selectOptionalCheckRun } from '../services/check-runs.ts';
@@ -11,6 +12,8 @@ import { selectRevisionForChecks } from '../services/exercises.ts';
 import { enterStage, recordRunStart, selectSubmissionForWorkflow } from '../services/submissions.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { withFailures } from './failures.ts';
+import { whileBeating } from './sandbox-trouble.ts';
+import { createScoring } from './scoring.ts';
 
 export type JudgingActivities = ReturnType<typeof createJudgingActivities>;
 
@@ -18,28 +21,25 @@ export interface JudgingDependencies {
   readonly orm: Orm;
   readonly sandbox: Sandbox;
   readonly blobs: BlobStore;
-  /** Where /git is reached from here. */
+  /** Where the api is reached from here. */
   readonly gitOrigin: string;
   readonly secret: string;
-  readonly scratchFolder: string;
   /** Tells the workflow that its submission has left the queue; best effort. */
   readonly announceChecksStarted: (workflowId: string) => Promise<void>;
 }
 
-/** How often the judge shows that it lives; cancellation reaches it with the answer. */
-const heartbeatIntervalMs = 2_000;
-
 /** The whole of a judging; runs have limits of their own, this bounds fetching and starting too. */
-export const judgingTimeoutMs = 15 * 60_000;
+const judgingTimeoutMs = 15 * 60_000;
 
 export function createJudgingActivities(dependencies: JudgingDependencies) {
   const { orm, sandbox, blobs } = dependencies;
+  const { scoreSubmission } = createScoring({ orm });
 
   /** Judges one submission and stores its verdict. A repeat of a run that is stored returns what is stored. */
-  async function judgeSubmission(input: {
-    submissionId: string;
-    runNo: number;
-  }): Promise<
+  async function judgeSubmission(
+    input: { submissionId: string; runNo: number },
+    show: (run: string) => void,
+  ): Promise<
     | { status: 'judged'; verdict: Verdict; checkRunId: string }
     | { status: 'source-unavailable' }
     | { status: 'concluded'; conclusion: Conclusion }
@@ -53,22 +53,19 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     if (stored !== null) return { status: 'judged', ...stored };
     const revision = await selectRevisionForChecks(em, submission.revisionId);
     await enterStage(orm.em.fork(), { submissionId: submission.id, stage: 'CHECKING' });
-    await announce(activityInfo().workflowExecution?.workflowId);
 
     const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(judgingTimeoutMs)]);
     const { repositoryId, commit } = submission.source;
     if (commit === null) return { status: 'source-unavailable' };
     let submitted: CommitFile[];
     try {
-      submitted = await readCommit({
-        url: `${dependencies.gitOrigin}/git/${repositoryId}.git`,
-        token: signJobToken(dependencies.secret, repositoryId),
-        commit,
-        scratchFolder: dependencies.scratchFolder,
-        signal,
-      });
+      const token = signJobToken(dependencies.secret, repositoryId);
+      [submitted] = await Promise.all([
+        fetchCommit({ origin: dependencies.gitOrigin, repositoryId, token, commit, signal }),
+        announce(activityInfo().workflowExecution?.workflowId),
+      ]);
     } catch (error) {
-      if (error instanceof SourceProblem || isMissingCommit(error)) return { status: 'source-unavailable' };
+      if (error instanceof SourceProblem) return { status: 'source-unavailable' };
       throw error;
     }
 
@@ -76,10 +73,16 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     const label = { submissionId: submission.id, attempt: activityInfo().attempt, deadline };
     // Read in the turn that starts the job: the sandbox may be replaced by a better one while this one works.
     const { identity, kind } = sandbox;
-    const onRunStart = (name: string): void => announceRun(submission.id, name);
-    const judged = await judge(revision, submitted, { sandbox, label, signal, onRunStart });
+    const onRunStart = (name: string): void => {
+      show(name);
+      announceRun(submission.id, name);
+    };
+    const bench = { sandbox, label, signal, onRunStart };
+    const judged = await judge(revision, submitted, bench);
+    const { revisionId } = submission;
+    const scored = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });
     const runs = await Promise.all(
-      judged.runs.map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
+      [...judged.runs, ...scored.runs].map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
         ...run,
         stdoutKey: await blobs.put(stdout),
         stderrKey: await blobs.put(stderr),
@@ -88,7 +91,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     const summary = await insertCheckRun(orm.em.fork(), {
       ...key,
       ...judged.checks,
-      score: null,
+      score: scored.score,
       runs,
       sandboxKind: kind,
       sandboxIdentity: identity,
@@ -97,9 +100,8 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     return 'conclusion' in summary ? { status: 'concluded', ...summary } : { status: 'judged', ...summary };
   }
 
-  /** For the heartbeat and for who follows live; a run does not wait for it. */
+  /** For who follows live; a run does not wait for it. */
   function announceRun(submissionId: string, run: string): void {
-    heartbeat({ run });
     recordRunStart(orm.em.fork(), { submissionId, run }).catch((error: unknown) => {
       log.info('could not announce a run', { error });
     });
@@ -114,13 +116,6 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
   }
 
   return withFailures({
-    async judgeSubmission(input: { submissionId: string; runNo: number }) {
-      const beat = setInterval(() => heartbeat(), heartbeatIntervalMs);
-      try {
-        return await judgeSubmission(input);
-      } finally {
-        clearInterval(beat);
-      }
-    },
+    judgeSubmission: (input: { submissionId: string; runNo: number }) => whileBeating((show) => judgeSubmission(input, show)),
   });
 }

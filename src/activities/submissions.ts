@@ -34,14 +34,11 @@ export function createSubmissionActivities(dependencies: {
 }) {
   const { orm, repositories, repoHosts, scratchFolder } = dependencies;
   return withFailures({
-    /** Pins the submitted commit in our own repository. `unavailable` is the source's fault, not an error of ours. */
+    /** Whether there is a commit to judge: submitting has kept it in our own repository, unless it lies on another host. */
     async fetchSource({ submissionId }: { submissionId: string }): Promise<FetchedSource> {
       const { source, conclusion } = await selectSubmissionForWorkflow(orm.em.fork(), submissionId);
       if (conclusion !== null) return { status: 'concluded', conclusion };
-      if (source.commit === null) return { status: 'remote' };
-      if (!(await repositories.has(source.repositoryId, source.commit))) return { status: 'unavailable' };
-      await repositories.pin(source.repositoryId, submissionId, source.commit);
-      return { status: 'ready' };
+      return { status: source.commit === null ? 'remote' : 'ready' };
     },
 
     /**

@@ -1,18 +1,15 @@
-import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
-import type { TrialResult } from '../domain/trial-runs.ts';
-import { readTrialTests, trialJob } from '../sandbox/project-checks.ts';
-import { reportText } from '../sandbox/report-text.ts';
-import type { RunResult, Sandbox } from '../sandbox/sandbox.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import { tryCode } from '../sandbox/trials.ts';
 import { selectRevisionForChecks } from '../services/exercises.ts';
-import { beginTrialRun, finishTrialRun } from '../services/trial-runs.ts';
+import { appendTrialOutput, beginTrialRun, finishTrialRun } from '../services/trial-runs.ts';
 import { withFailures } from './failures.ts';
+import { whileBeating } from './sandbox-trouble.ts';
+import { collectOutput } from './trial-output.ts';
 
 export type TrialJudgeActivities = ReturnType<typeof createTrialJudgeActivities>;
 export type TrialRunActivities = ReturnType<typeof createTrialRunActivities>;
-
-/** As the judge of submissions: cancellation comes with the answer. */
-const heartbeatIntervalMs = 2_000;
 
 /** The activity's own timeout; after it the sandbox works for nobody. */
 const runTimeoutMs = 60_000;
@@ -28,28 +25,23 @@ export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox
     const deadline = new Date(Date.now() + runTimeoutMs);
     const label = { submissionId: runId, attempt: activityInfo().attempt, deadline };
     const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(runTimeoutMs)]);
-    const results = await sandbox.run({ label, ...trialJob(revision, tried, program) }, { signal });
-    await finishTrialRun(orm.em.fork(), { runId, results: results.map(resultOf) });
+    const output = collectOutput(
+      (pieces) => appendTrialOutput(orm.em.fork(), { runId, output: pieces }),
+      (error) => log.info('could not show output of a trial', { error }),
+    );
+    try {
+      const results = await tryCode(revision, tried, program, { sandbox, label, signal, onOutput: output.take });
+      await output.close();
+      await finishTrialRun(orm.em.fork(), { runId, results });
+    } finally {
+      await output.close();
+    }
   }
 
   return withFailures({
     /** Runs what is tried, and stores what came of it. A repeat of one that is finished, or was taken back, does nothing. */
-    async makeTrialRun(input: { runId: string }) {
-      const beat = setInterval(() => heartbeat(), heartbeatIntervalMs);
-      try {
-        await makeTrialRun(input);
-      } finally {
-        clearInterval(beat);
-      }
-    },
+    makeTrialRun: (input: { runId: string }) => whileBeating(() => makeTrialRun(input)),
   });
-}
-
-function resultOf(run: RunResult): TrialResult {
-  const { name, status, exitCode, wallTimeMs, memoryPeakBytes, stdout, stderr } = run;
-  const text = (output: Buffer) => reportText(output.toString(), output.length);
-  const tests = readTrialTests(run)?.map((test) => ({ name: test.name, outcome: test.outcome, message: test.message })) ?? null;
-  return { name, status, exitCode, wallTimeMs, memoryPeakBytes, stdout: text(stdout), stderr: text(stderr), tests };
 }
 
 const problems = {

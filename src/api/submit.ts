@@ -6,6 +6,7 @@ import { defaultBranch } from '../git/repositories.ts';
 import { selectDraftFiles } from '../services/drafts.ts';
 import { selectStarterFiles } from '../services/exercises.ts';
 import { type KeyedRequest, once } from '../services/idempotency.ts';
+import { admitSubmission } from '../services/queue.ts';
 import {
   markSubmissionStarted,
   newSubmissionId,
@@ -30,7 +31,7 @@ export interface SubmitInput {
 }
 
 /** Accepts a submission: in one transaction the row, then best effort its workflow. Both ways to submit come here. */
-export function createSubmit({ config, orm, repositories, workflows, logger }: Dependencies) {
+export function createSubmit({ config, orm, repositories, workflows, logger, queueLimits }: Dependencies) {
   /**
    * The commit to judge, resolved once: what is pushed later is the next attempt's. Only another host's is resolved by the workflow.
    * Reads by the caller's transaction: others who wait for its locks may hold all other connections.
@@ -81,6 +82,8 @@ export function createSubmit({ config, orm, repositories, workflows, logger }: D
     // Before the transaction: making a repository takes a connection of its own.
     await repositories.ensure(task.repositoryId, () => selectStarterFiles(orm.em.fork(), task.repositoryId));
     const answer = await once(orm.em.fork(), keyed, async (tx) => {
+      // Here and not before: a repeat of what was accepted gets its answer, however full the queue is now.
+      await admitSubmission(tx, actor.id, queueLimits);
       const submitted = await submitTask(tx, {
         taskId: task.id,
         actorId: actor.id,

@@ -16,10 +16,13 @@ export type ErrorKind =
   | 'changed-meanwhile'
   | 'repo-url-not-allowed'
   | 'rate-limited'
+  | 'too-many-open'
+  | 'queue-full'
   | 'nothing-pushed'
   | 'ref-not-found'
   | 'key-reused'
   | 'outcome-unknown'
+  | 'not-configured'
   | 'unavailable';
 
 /** A refusal or failure in glossary words. `message` is shown to the caller: no SQL, no paths, no secrets. */

@@ -1,4 +1,5 @@
-import type { RunStatus } from './check-runs.ts';
+import type { RunStatus, Verdict } from './check-runs.ts';
+import type { RunLimits } from './exercises.ts';
 import type { DraftFile } from './submissions.ts';
 
 export const trialStatuses = ['QUEUED', 'RUNNING', 'DONE', 'ERROR'] as const;
@@ -8,8 +9,11 @@ export type TrialStatus = (typeof trialStatuses)[number];
 export interface TrialRequest {
   /** On top of the starter. */
   readonly files: readonly DraftFile[];
-  /** Runs this file alone, on an input of the student's own; null runs the exercise's visible tests. */
-  readonly program: { readonly entry: string; readonly stdin: string } | null;
+  /**
+   * Runs the program alone, on an input of the student's own: this file, or where that is null (kind `program`) the one that the sandbox
+   * finds. Null runs the exercise's visible tests or samples.
+   */
+  readonly program: { readonly entry: string | null; readonly stdin: string } | null;
 }
 
 /** One run of a trial as its student sees it; output is cut. */
@@ -25,10 +29,35 @@ export interface TrialResult {
   readonly tests:
     | readonly { readonly name: string; readonly outcome: 'passed' | 'failed' | 'skipped'; readonly message: string }[]
     | null;
+  /** Of a program: on a sample, or `compile-error` of the compiler; null where nothing is expected. */
+  readonly verdict: Verdict | null;
+  /** What is wrong with a program's output on a sample. */
+  readonly message: string;
+  /** What is expected on a sample against what was written, as lines with `-` and `+`; null where there is nothing to compare. */
+  readonly diff: string | null;
+}
+
+/** Output of a run that is under way, one piece after the other; the result has all of it. */
+export interface TrialOutput {
+  /** Name of the run. */
+  readonly run: string;
+  readonly stream: 'stdout' | 'stderr';
+  readonly text: string;
 }
 
 /** Of a trial's run, below the exercise's own: a student waits for it, and so do the submissions behind it. */
 export const trialLimits = { wallTimeMs: 10_000, outputBytes: 64 * 1024 } as const;
+
+/** An exercise's own limits, as far as a trial may use them. */
+export const limitsOfTrial = (limits: RunLimits): RunLimits => ({
+  ...limits,
+  wallTimeMs: Math.min(limits.wallTimeMs, trialLimits.wallTimeMs),
+  cpuTimeMs: Math.min(limits.cpuTimeMs, trialLimits.wallTimeMs),
+  outputBytes: Math.min(limits.outputBytes, trialLimits.outputBytes),
+});
+
+/** Who looks on sees output so often: soon enough to seem live, and four times a second for the database. */
+export const trialOutputIntervalMs = 250;
 
 /** What one user may ask for: enough to try after every change, too little to keep the judges from submissions. */
 export const trialAllowance = { atOnce: 2, perWindow: 30, windowMs: 10 * 60_000 } as const;

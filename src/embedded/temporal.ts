@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,7 +22,18 @@ export interface TemporalOptions {
 export interface TemporalServer {
   readonly address: string;
   readonly uiOrigin: string;
+  /** Whether its queues heed fairness keys: students take turns at the judges. */
+  readonly isFair: boolean;
 }
+
+/** Dynamic configuration without which server 1.29 heeds no task's priority: submissions are judged before code that is tried. */
+export const prioritySettings = ['matching.useNewMatcher=true'] as const;
+
+/** The same for fairness keys. */
+export const fairnessSettings = ['matching.enableFairness=true'] as const;
+
+/** Marks a folder whose queues are fair from their first task on. */
+const fairMark = 'fair-queues';
 
 const readyTimeoutMs = 60_000;
 /** It closes its database file in one or two seconds. */
@@ -31,19 +42,20 @@ const graceMs = 10_000;
 /** Starts Temporal's development server with its web UI under the supervisor and waits until it serves our namespace. */
 export async function startTemporal(options: TemporalOptions): Promise<TemporalServer> {
   const { supervisor, ports } = options;
+  const isFair = prepareFolder(options.folder);
   for (let attempt = 1; ; attempt += 1) {
     const port = await ports.choose('temporal');
     const uiPort = await ports.choose('temporal-ui');
     supervisor.start({
       name: 'temporal',
       command: options.cli,
-      args: commandLine(options, port, uiPort),
+      args: commandLine(options, isFair, port, uiPort),
       env: options.env,
       graceMs,
     });
     try {
       await waitUntilServing(`127.0.0.1:${port}`, options);
-      return { address: `127.0.0.1:${port}`, uiOrigin: `http://127.0.0.1:${uiPort}` };
+      return { address: `127.0.0.1:${port}`, uiOrigin: `http://127.0.0.1:${uiPort}`, isFair };
     } catch (error) {
       await supervisor.stop(['temporal'], options.signal);
       options.signal.throwIfAborted();
@@ -81,13 +93,24 @@ export async function probeTemporal(address: string): Promise<void> {
   }
 }
 
-function commandLine({ namespace, folder }: TemporalOptions, port: number, uiPort: number): string[] {
+const databaseOf = (folder: string) => join(folder, 'temporal.db');
+
+/**
+ * Makes the folder, and says whether its queues are fair. The server keeps fair queues apart from the others: what waits in a folder from
+ * before there were any would never be found again, so such a folder stays as it is.
+ */
+function prepareFolder(folder: string): boolean {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const mark = join(folder, fairMark);
+  if (!existsSync(databaseOf(folder))) writeFileSync(mark, '');
+  return existsSync(mark);
+}
+
+function commandLine({ namespace, folder }: TemporalOptions, isFair: boolean, port: number, uiPort: number): string[] {
   return [
-    ...['server', 'start-dev', '--namespace', namespace, '--db-filename', join(folder, 'temporal.db')],
+    ...['server', 'start-dev', '--namespace', namespace, '--db-filename', databaseOf(folder)],
     ...['--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort)],
-    // Server 1.29 heeds a task's priority only so: submissions are judged before code that is tried.
-    ...['--dynamic-config-value', 'matching.useNewMatcher=true'],
+    ...[...prioritySettings, ...(isFair ? fairnessSettings : [])].flatMap((setting) => ['--dynamic-config-value', setting]),
     ...['--log-level', 'error', '--color', 'never'],
   ];
 }

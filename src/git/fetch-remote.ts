@@ -5,6 +5,7 @@ import { BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
 import { canonicalRepoUrl, type RepoHost, repoHostOf } from '../domain/repo-urls.ts';
 import { git, GitError } from './git.ts';
+import { fetchPrefix } from './stale-fetches.ts';
 
 /** Why a remote commit could not be had. For the log only: to a student it would tell about our network. */
 export type UnavailableReason =
@@ -78,7 +79,7 @@ export async function fetchRemote(source: RemoteSource): Promise<FetchedRemote> 
   const pinned = await selectOptionalCommit(repositoryPath, pinRef);
   if (pinned !== null) return { status: 'fetched', commit: pinned };
   // The name is one of those that `removeStaleFetches` removes after a crash.
-  const folder = await mkdtemp(join(source.scratchFolder, 'fetch-'));
+  const folder = await mkdtemp(join(source.scratchFolder, fetchPrefix));
   const limits = { ...defaultLimits, ...source.limits };
   const overLimit = new AbortController();
   const timer = setTimeout(() => overLimit.abort(new Unavailable('timeout')), limits.wallTimeMs);

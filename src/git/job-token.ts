@@ -1,6 +1,6 @@
 import jwt from 'jsonwebtoken';
 
-/** Reads one repository for one job; the judging worker makes it, /git accepts it. */
+/** Reads commits of one repository for one job; the judging worker makes it, the api accepts it. */
 const audience = 'atelier-git';
 const ttlSeconds = 300;
 

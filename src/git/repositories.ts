@@ -1,6 +1,6 @@
 import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { git, GitError } from './git.ts';
+import { git } from './git.ts';
 
 /** A text file of a starter repository; `path` is relative, with `/`. */
 export interface StarterFile {
@@ -38,8 +38,6 @@ export interface Repositories {
    * @throws GitError where git does not take a path.
    */
   commitFiles(repositoryId: string, submissionId: string, files: readonly StarterFile[]): Promise<string>;
-  /** Whether the commit is there. @throws GitError where the repository is not: that is our trouble. */
-  has(repositoryId: string, commit: string): Promise<boolean>;
   pathOf(repositoryId: string): string;
 }
 
@@ -49,18 +47,9 @@ export function openRepositories(folder: string): Repositories {
     if (!/^[0-9a-f-]{36}$/.test(repositoryId)) throw new Error('not a repository id');
     return join(folder, `${repositoryId}.git`);
   };
-  const has = (repositoryId: string, commit: string) =>
-    git(pathOf(repositoryId), ['cat-file', '-e', `${commit}^{commit}`]).then(
-      () => true,
-      (error: unknown) => {
-        if (error instanceof GitError && /not a valid object name/i.test(error.stderr)) return false;
-        throw error;
-      },
-    );
   return {
     folder,
     pathOf,
-    has,
     async ensure(repositoryId, starter) {
       const path = pathOf(repositoryId);
       if (await exists(path)) return;
@@ -81,24 +70,20 @@ export function openRepositories(folder: string): Repositories {
     async resolve(repositoryId, ref) {
       const path = pathOf(repositoryId);
       const candidates = /^[0-9a-f]{40}([0-9a-f]{24})?$/.test(ref) ? [ref] : [`refs/heads/${ref}`, `refs/tags/${ref}`];
-      for (const candidate of candidates) {
-        const commit = await revParse(path, candidate);
-        if (commit !== null) return { status: 'found', commit, isStarter: commit === (await revParse(path, starterRef)) };
-      }
-      return { status: 'missing' };
+      const [starter, ...found] = await commitsOf(path, [starterRef, ...candidates]);
+      const commit = found.find((id) => id !== null);
+      return commit === undefined ? { status: 'missing' } : { status: 'found', commit, isStarter: commit === starter };
     },
     async commitFiles(repositoryId, submissionId, files) {
       const path = pathOf(repositoryId);
       const ref = submissionRef(submissionId);
-      const starter = await revParse(path, starterRef);
       const seconds = Math.floor(Date.now() / 1000);
-      const head = `commit ${ref}\ncommitter Atelier <atelier@localhost> ${seconds} +0000\n`;
-      const parent = starter === null ? '' : `from ${starter}\n`;
-      const input = Buffer.concat([Buffer.from(head), data('Submission'), Buffer.from(parent), ...files.flatMap(inlineFile)]);
-      await git(path, ['fast-import', '--quiet', '--force'], { input });
-      const commit = await revParse(path, ref);
-      if (commit === null) throw new Error('git made no commit');
-      return commit;
+      const head = `commit ${ref}\nmark :1\ncommitter Atelier <atelier@localhost> ${seconds} +0000\n`;
+      const parent = `from ${starterRef}^0\n`;
+      const end = '\nget-mark :1\n';
+      const parts = [Buffer.from(head), data('Submission'), Buffer.from(parent), ...files.flatMap(inlineFile), Buffer.from(end)];
+      const output = await git(path, ['fast-import', '--quiet', '--force'], { input: Buffer.concat(parts) });
+      return output.toString('utf8').trim();
     },
     async pin(repositoryId, submissionId, commit) {
       await git(pathOf(repositoryId), ['update-ref', submissionRef(submissionId), commit]);
@@ -112,14 +97,13 @@ const exists = (path: string) =>
     () => false,
   );
 
-async function revParse(path: string, name: string): Promise<string | null> {
-  try {
-    const output = await git(path, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`]);
-    return output.toString('utf8').trim();
-  } catch (error) {
-    if (error instanceof GitError) return null;
-    throw error;
-  }
+/** The commits that these names stand for, in their order; null for a name without one. One process, as each costs some milliseconds. */
+async function commitsOf(path: string, names: readonly string[]): Promise<(string | null)[]> {
+  // Each name is a line of git's input; none of git's own holds a line end.
+  if (names.some((name) => name.includes('\n'))) return names.map(() => null);
+  const input = names.map((name) => `${name}^{commit}\n`).join('');
+  const lines = (await git(path, ['cat-file', '--batch-check'], { input })).toString('utf8').split('\n');
+  return names.map((_, index) => /^([0-9a-f]{40,64}) commit /.exec(lines[index] ?? '')?.[1] ?? null);
 }
 
 /** How large one push may be, in bytes. */
@@ -130,8 +114,6 @@ const repositorySettings: readonly (readonly [string, string])[] = [
   ['receive.maxInputSize', String(maxPushBytes)],
   ['receive.fsckObjects', 'true'],
   ['receive.denyCurrentBranch', 'ignore'],
-  // The judge fetches the submitted commit by its id, also after the student has pushed over it.
-  ['uploadpack.allowAnySHA1InWant', 'true'],
   ...hiddenRefs.map((ref) => ['transfer.hideRefs', ref] as const),
 ];
 

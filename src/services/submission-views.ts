@@ -4,9 +4,11 @@ import { Submission } from '../database/entities/submissions.ts';
 import type { Em } from '../database/orm.ts';
 import type { JudgedTest, Language, LintFinding, Verdict } from '../domain/check-runs.ts';
 import type { Score } from '../domain/score.ts';
+import type { QueuePlace } from '../domain/queue.ts';
 import type { ReviewOutcome } from '../domain/reviews.ts';
 import type { Conclusion, Draft, SubmissionStage, SubmissionStatus } from '../domain/submissions.ts';
 import type { Actor } from '../domain/users.ts';
+import { selectQueuePlace } from './queue.ts';
 import { type ClaimView, claimOf } from './reviews.ts';
 import { isSubmissionVisible, submissionNotFound } from './submissions.ts';
 
@@ -46,6 +48,8 @@ export interface SubmissionView {
   readonly status: SubmissionStatus;
   /** Null while it is a draft. */
   readonly stage: SubmissionStage | null;
+  /** Null unless QUEUED. */
+  readonly queue: QueuePlace | null;
   readonly conclusion: Conclusion | null;
   /** Where the code came from; null while it is a draft. */
   readonly source: { readonly kind: 'hosted' | 'files' | 'remote'; readonly url: string | null } | null;
@@ -88,6 +92,7 @@ export async function selectSubmission(em: Em, actor: Actor, submissionId: strin
     counted: submission.counted,
     status: submission.status,
     stage: submission.stage,
+    queue: submission.stage === 'QUEUED' ? await selectQueuePlace(em, submission.id) : null,
     conclusion: submission.conclusion,
     source:
       submission.source === null

@@ -1,14 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import { LockMode, sql } from '@mikro-orm/core';
+import { ExerciseRevision } from '../database/entities/exercises.ts';
 import { Task } from '../database/entities/tasks.ts';
 import { TrialRun } from '../database/entities/trial-runs.ts';
 import type { Em } from '../database/orm.ts';
 import { DomainError } from '../domain/errors.ts';
+import type { QueueLimits } from '../domain/queue.ts';
 import type { Draft } from '../domain/submissions.ts';
 import {
   trialAllowance,
   trialDeadlineMs,
   trialKeptMs,
+  type TrialOutput,
   type TrialRequest,
   type TrialResult,
   type TrialStatus,
@@ -17,6 +20,7 @@ import {
 import type { Actor } from '../domain/users.ts';
 import { selectDraftFiles, selectSourcePath } from './drafts.ts';
 import type { LiveEvent, LiveLook } from './events.ts';
+import { admitTrialRun } from './queue.ts';
 import { requestIdOf } from './requests.ts';
 import { taskNotFound } from './tasks.ts';
 
@@ -27,6 +31,7 @@ export interface NewTrial {
   readonly stdin: string | null;
   /** The caller's Idempotency-Key; null where it sent none. */
   readonly key: string | null;
+  readonly queueLimits: QueueLimits;
 }
 
 /** What became of a wish to try code: `limited` is what the user's allowance says. */
@@ -38,7 +43,7 @@ export type TrialAnswer =
  * Stores code to try, within the user's allowance; its workflow is then to be started. The same key gives the same run.
  *
  * @throws DomainError `not-found` unless the actor is the task's assignee, `validation` for files that cannot be and for an input where
- *   the exercise does not say which file is the program, `key-reused` where the key came with other code.
+ *   the exercise does not say which file is the program, `key-reused` where the key came with other code, `queue-full`.
  */
 export async function createTrialRun(em: Em, actor: Actor, input: NewTrial): Promise<TrialAnswer> {
   const id = requestIdOf(actor, 'trial', input.key);
@@ -68,6 +73,7 @@ export async function createTrialRun(em: Em, actor: Actor, input: NewTrial): Pro
       now.getTime(),
     );
     if (waitMs > 0) return { status: 'limited', waitMs };
+    await admitTrialRun(tx, input.queueLimits);
     tx.create(TrialRun, {
       id,
       createdAt: now,
@@ -76,6 +82,7 @@ export async function createTrialRun(em: Em, actor: Actor, input: NewTrial): Pro
       request,
       status: 'QUEUED',
       results: [],
+      output: [],
       problem: null,
       finishedAt: null,
     });
@@ -85,6 +92,8 @@ export async function createTrialRun(em: Em, actor: Actor, input: NewTrial): Pro
 
 async function selectProgram(em: Em, revisionId: string, stdin: string | null): Promise<TrialRequest['program']> {
   if (stdin === null) return null;
+  const { checks } = await em.findOneOrFail(ExerciseRevision, revisionId, { fields: ['checks'] });
+  if (checks.kind === 'program') return { entry: null, stdin };
   const entry = await selectSourcePath(em, revisionId);
   if (entry === null) {
     throw new DomainError('validation', 'This exercise is solved in several files: none of them is a program by itself.');
@@ -106,6 +115,8 @@ export interface TrialRunView {
   /** Why it could not be run; null unless ERROR. */
   readonly problem: string | null;
   readonly results: readonly TrialResult[];
+  /** What the runs wrote while they were under way; cut. */
+  readonly output: readonly TrialOutput[];
 }
 
 /** One trial run, for who asked for it. @throws DomainError `not-found`, also for somebody else's. */
@@ -113,21 +124,24 @@ export async function selectTrialRun(em: Em, actor: Actor, runId: string): Promi
   const run = await em.findOne(TrialRun, { id: runId, user: actor.id });
   if (run === null) throw new DomainError('not-found', 'There is no such run: runs are kept for an hour.');
   if (run.finishedAt === null && isLost(run)) {
-    return { runId, status: 'ERROR', problem: 'It was not run in time. Try again.', results: run.results };
+    return { runId, status: 'ERROR', problem: 'It was not run in time. Try again.', results: run.results, output: run.output };
   }
-  return { runId, status: run.status, problem: run.problem, results: run.results };
+  return { runId, status: run.status, problem: run.problem, results: run.results, output: run.output };
 }
 
 /**
- * What follows after event number `after` of a run: an event for each result, then its end. Numbers are places in that order, so that a
- * stream can be taken up anywhere.
+ * What follows after event number `after` of a run: an event for each piece of output while it is under way, then for each result, then
+ * its end. Numbers are places in that order, so that a stream can be taken up anywhere: results are stored when no output comes any more.
  *
  * @throws DomainError `not-found`.
  */
 export async function lookAtTrialRun(em: Em, actor: Actor, runId: string, after: number): Promise<LiveLook> {
-  const { status, problem, results } = await selectTrialRun(em, actor, runId);
+  const { status, problem, results, output } = await selectTrialRun(em, actor, runId);
   const isOver = status === 'DONE' || status === 'ERROR';
-  const all: Omit<LiveEvent, 'id'>[] = results.map((result) => ({ kind: 'result', data: result }));
+  const all: Omit<LiveEvent, 'id'>[] = [
+    ...output.map((piece) => ({ kind: 'output', data: piece })),
+    ...results.map((result) => ({ kind: 'result', data: result })),
+  ];
   if (isOver) all.push({ kind: 'end', data: { status, problem } });
   return { events: all.map((event, index) => ({ ...event, id: index + 1 })).slice(after), hasMore: false, isOver };
 }
@@ -143,9 +157,23 @@ export async function beginTrialRun(em: Em, runId: string): Promise<TrialToMake 
   return em.transactional(async (tx) => {
     const run = await lockUnfinished(tx, runId);
     if (run === null) return null;
+    // A repeat, after a judge was lost or had trouble: what has been shown stays, as its events have been counted.
+    if (run.output.length > 0)
+      run.output = [...run.output, { run: '', stream: 'stderr', text: 'It is run again from the start.\n' }];
     run.status = 'RUNNING';
     return { revisionId: run.revision.id, request: run.request };
   });
+}
+
+/** Adds output of a run that is under way; of one that has ended, nothing. */
+export async function appendTrialOutput(
+  em: Em,
+  { runId, output }: { runId: string; output: readonly TrialOutput[] },
+): Promise<void> {
+  const added = JSON.stringify(output);
+  await em.execute(
+    sql`update submissions.trial_runs set output = output || ${added}::jsonb where id = ${runId} and finished_at is null`,
+  );
 }
 
 /** Stores how a run ended, with its results or with the problem that kept it from being made. The first end stays. */

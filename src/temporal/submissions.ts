@@ -113,6 +113,8 @@ export function createSubmissionWorkflows(client: Client): SubmissionWorkflows {
             // A run that is open is the one we want; a closed one must never be repeated: that would judge and reward twice.
             workflowIdConflictPolicy: 'USE_EXISTING',
             workflowIdReusePolicy: 'REJECT_DUPLICATE',
+            // Students take turns at the judges, whoever sent how many: its activities have it from here.
+            priority: { fairnessKey: submission.studentId },
             staticSummary: `attempt ${submission.attemptNo} of task ${submission.taskId}`,
             staticDetails: `submission ${submission.id} of student ${submission.studentId}`,
             typedSearchAttributes: [

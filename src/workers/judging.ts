@@ -1,12 +1,10 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createJudgingActivities, judgingTimeoutMs } from '../activities/judging.ts';
+import { createJudgingActivities } from '../activities/judging.ts';
 import { createTrialJudgeActivities } from '../activities/trial-runs.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
 import { openFaults } from '../faults.ts';
-import { removeStaleFetches } from '../git/read-commit.ts';
 import { createLogger } from '../logger.ts';
 import { openSandbox } from '../sandbox/choose.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
@@ -43,15 +41,11 @@ async function waitForSandbox(): Promise<Sandbox> {
 }
 
 const sandbox = await waitForSandbox();
-const scratchFolder = join(config.ATELIER_DATA, 'scratch');
-await mkdir(scratchFolder, { recursive: true, mode: 0o700 });
 
-/** What other workers left, too: the deadline and the age say that nobody works with it any more. */
+/** What other workers left, too: the deadline says that nobody works with it any more. */
 async function reap(): Promise<void> {
-  const now = new Date();
-  const fetches = await removeStaleFetches(scratchFolder, new Date(now.getTime() - judgingTimeoutMs));
-  const sandboxes = await sandbox.reap(now);
-  if (sandboxes + fetches > 0) logger.info({ sandboxes, fetches }, 'removed what a dead worker left');
+  const sandboxes = await sandbox.reap(new Date());
+  if (sandboxes > 0) logger.info({ sandboxes }, 'removed what a dead worker left');
 }
 
 const stopReaping = repeatUntilStopped(reap, {
@@ -76,7 +70,6 @@ await runWorker(
           blobs: createBlobStore(join(config.ATELIER_DATA, 'blobs')),
           gitOrigin: config.ATELIER_GIT_ORIGIN,
           secret: config.JWT_SECRET,
-          scratchFolder,
           announceChecksStarted: (workflowId) => workflows.announceChecksStarted(workflowId),
         }),
         ...createTrialJudgeActivities({ orm, sandbox }),

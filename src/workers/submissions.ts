@@ -6,7 +6,7 @@ import { createTrialRunActivities } from '../activities/trial-runs.ts';
 import { readConfig } from '../config.ts';
 import { openOrm } from '../database/orm.ts';
 import { openFaults } from '../faults.ts';
-import { removeStaleFetches } from '../git/read-commit.ts';
+import { removeStaleFetches } from '../git/stale-fetches.ts';
 import { openRepositories } from '../git/repositories.ts';
 import { createLogger } from '../logger.ts';
 import { prune } from '../services/prune.ts';

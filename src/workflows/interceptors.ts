@@ -32,6 +32,7 @@ export function interceptors(): WorkflowInterceptors {
     outbound: [
       {
         scheduleActivity: (input, next) => next({ ...input, headers: withTraceHeader(input.headers, traceId) }),
+        scheduleLocalActivity: (input, next) => next({ ...input, headers: withTraceHeader(input.headers, traceId) }),
         startChildWorkflowExecution: (input, next) => next({ ...input, headers: withTraceHeader(input.headers, traceId) }),
         signalWorkflow: (input, next) => next({ ...input, headers: withTraceHeader(input.headers, traceId) }),
         continueAsNew: (input, next) => next({ ...input, headers: withTraceHeader(input.headers, traceId) }),

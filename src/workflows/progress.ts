@@ -58,11 +58,12 @@ export function trackProgress(submissionId: string) {
       try {
         return await process();
       } catch (error) {
-        if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
-        parkedReason = error.cause?.message ?? error.message;
+        const failure = failureOfStep(error);
+        if (failure === null || isCancellation(error)) throw error;
+        parkedReason = failure.message;
         resolution = null;
         show('PARKED', `our own trouble: ${parkedReason}. Signal parkedResolved {"action": "redrive"} or {"action": "close"}.`);
-        await enterStage({ submissionId, stage: 'PARKED', parkedReason, parkedClass: parkedClassOf(error) });
+        await enterStage({ submissionId, stage: 'PARKED', parkedReason, parkedClass: parkedClassOf(failure) });
         await condition(() => resolution !== null);
         parkedReason = null;
         if (resolution === 'close') return 'closed-by-admin';
@@ -76,9 +77,15 @@ export function trackProgress(submissionId: string) {
   return { show, parkedOnTrouble };
 }
 
+/** What a step failed with: one on another worker wraps it, a local one does not. Null: no step failed. */
+function failureOfStep(error: unknown): Error | null {
+  if (error instanceof ActivityFailure) return error.cause ?? error;
+  return error instanceof ApplicationFailure ? error : null;
+}
+
 /** Whether trying again may help: as the failed step says, else whether it was tried again by itself. */
-function parkedClassOf({ cause }: ActivityFailure): ParkedClass {
-  if (!(cause instanceof ApplicationFailure)) return 'transient';
-  const [details] = (cause.details ?? []) as ({ parkedClass?: ParkedClass } | undefined)[];
-  return details?.parkedClass ?? (cause.nonRetryable ? 'permanent' : 'transient');
+function parkedClassOf(failure: Error): ParkedClass {
+  if (!(failure instanceof ApplicationFailure)) return 'transient';
+  const [details] = (failure.details ?? []) as ({ parkedClass?: ParkedClass } | undefined)[];
+  return details?.parkedClass ?? (failure.nonRetryable ? 'permanent' : 'transient');
 }

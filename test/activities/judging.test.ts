@@ -10,9 +10,10 @@ import { createJudgingActivities } from '../../src/activities/judging.ts';
 import { createSubmissionActivities } from '../../src/activities/submissions.ts';
 import { CheckRun } from '../../src/database/entities/check-runs.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
+import { toCommitFiles } from '../../src/git/fetch-commit.ts';
 import { isJobToken } from '../../src/git/job-token.ts';
+import { readCommit, SourceProblem } from '../../src/git/read-commit.ts';
 import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
-import { serveSmartHttp } from '../../src/git/smart-http.ts';
 import { type RunResult, type Sandbox, SandboxError, type SandboxJob } from '../../src/sandbox/sandbox.ts';
 import { selectStarterFiles } from '../../src/services/exercises.ts';
 import { concludeWithoutReview, setSourceCommit } from '../../src/services/submissions.ts';
@@ -75,13 +76,19 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'atelier-judging-'));
   repositories = openRepositories(join(folder, 'repositories'));
   server = createServer((request, response) => {
-    const [path = '', query = ''] = (request.url ?? '').replace('/git', '').split('?');
+    const [, repositoryId = '', commit = ''] = /^\/git\/([0-9a-f-]+)\.git\/commits\/([0-9a-f]+)$/.exec(request.url ?? '') ?? [];
     const password = Buffer.from(request.headers.authorization?.slice('Basic '.length) ?? '', 'base64')
       .toString()
       .split(':')[1];
-    const isAllowed = isJobToken(secret, password ?? '', /^\/([0-9a-f-]+)\.git/.exec(path)?.[1] ?? '');
-    if (!isAllowed) response.writeHead(401).end();
-    else void serveSmartHttp(request, response, { folder: repositories.folder, path, query, user: 'judge' });
+    if (!isJobToken(secret, password ?? '', repositoryId)) {
+      response.writeHead(401).end();
+      return;
+    }
+    readCommit(repositories.pathOf(repositoryId), commit, new AbortController().signal).then(
+      (files) => response.end(JSON.stringify(toCommitFiles(files))),
+      (error: Error) =>
+        response.writeHead(error instanceof SourceProblem ? 422 : 500).end(JSON.stringify({ detail: error.message })),
+    );
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   gitOrigin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -106,7 +113,6 @@ function activities() {
     blobs: createBlobStore(join(folder, 'blobs')),
     gitOrigin,
     secret,
-    scratchFolder: folder,
     announceChecksStarted: async (workflowId) => void announced.push(workflowId),
   });
 }
@@ -132,8 +138,9 @@ describe('judgeSubmission', () => {
     const { submissionId } = await submitStarter();
     const first = await judge(submissionId);
     expect(first).toMatchObject({ status: 'judged', verdict: 'accepted' });
+    const jobs = sandbox.jobs.length;
     expect(await judge(submissionId)).toEqual(first);
-    expect(sandbox.jobs).toHaveLength(1);
+    expect(sandbox.jobs).toHaveLength(jobs);
     const em = database.orm.em.fork();
     const [checkRun, ...others] = await em.find(CheckRun, { submission: submissionId }, { populate: ['testCaseResults'] });
     expect(others).toEqual([]);
@@ -196,6 +203,28 @@ describe('judgeSubmission', () => {
     expect(await database.orm.em.fork().count(CheckRun, { submission: submissionId })).toBe(0);
   });
 
+  it.each([
+    { before: 0, nonRetryable: false, nextRetryDelay: 2_000 },
+    { before: 1, nonRetryable: false, nextRetryDelay: 4_000 },
+    { before: 2, nonRetryable: false, nextRetryDelay: 8_000 },
+    { before: 3, nonRetryable: true, nextRetryDelay: undefined },
+  ])("counts the sandbox's passing trouble by itself: after $before of them", async ({ before, ...failure }) => {
+    const { submissionId } = await submitStarter();
+    sandbox.answer = () => {
+      throw new SandboxError('no room', { transient: true });
+    };
+    // All the other attempts failed because PostgreSQL was away.
+    const env = createActivityEnvironment({ attempt: 20, heartbeatDetails: { sandboxTroubles: before, run: 'lint' } });
+    const beats: unknown[] = [];
+    env.on('heartbeat', (beat) => beats.push(beat));
+    await expect(env.run(activities().judgeSubmission, { submissionId, runNo: 1 })).rejects.toMatchObject({
+      type: 'sandbox',
+      details: [{ parkedClass: 'transient' }],
+      ...failure,
+    });
+    expect(beats.at(-1)).toMatchObject({ sandboxTroubles: before + 1 });
+  });
+
   it('parks nothing on the student: a linter without a report is our trouble', async () => {
     const { submissionId } = await submitStarter();
     sandbox.answer = () => ({ report: null });
@@ -256,18 +285,5 @@ describe('fetchSource', () => {
     expect(await createActivityEnvironment().run(fetchRemoteSource, { submissionId })).toEqual(ended);
     expect(await judge(submissionId)).toEqual(ended);
     expect(sandbox.jobs).toEqual([]);
-  });
-
-  it('pins the commit, twice as well as once', async () => {
-    const { submissionId } = await submitStarter();
-    const { fetchSource } = createSubmissionActivities({ orm: database.orm, repositories, repoHosts: [], scratchFolder: folder });
-    const run = () => createActivityEnvironment().run(fetchSource, { submissionId });
-    expect([await run(), await run()]).toEqual([{ status: 'ready' }, { status: 'ready' }]);
-  });
-
-  it('finds a commit unavailable that is not in the repository', async () => {
-    const { submissionId } = await submitStarter('e'.repeat(40));
-    const { fetchSource } = createSubmissionActivities({ orm: database.orm, repositories, repoHosts: [], scratchFolder: folder });
-    expect(await createActivityEnvironment().run(fetchSource, { submissionId })).toEqual({ status: 'unavailable' });
   });
 });

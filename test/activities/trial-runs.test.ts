@@ -11,7 +11,7 @@ import { type RunResult, type Sandbox, SandboxError, type SandboxJob } from '../
 import { startTask } from '../../src/services/enrolments.ts';
 import { createTrialRun, removeTrialRun, selectTrialRun } from '../../src/services/trial-runs.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { createStudentWithTask, publishDemoCourse, selectExerciseId } from '../support/factories.ts';
+import { createStudentWithTask, publishDemoCourse, roomyQueue, selectExerciseId } from '../support/factories.ts';
 import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 import { createActivityEnvironment } from '../support/temporal.ts';
@@ -65,7 +65,13 @@ async function store(changes: Partial<Draft> = {}, stdin: string | null = null, 
   const { student, taskId: starterId } = await createStudentWithTask(database.orm);
   const exerciseId = await selectExerciseId(database.orm, slug);
   const taskId = slug === 'night-bus-board' ? starterId : (await startTask(em(), { userId: student.id, exerciseId })).taskId;
-  const answer = await createTrialRun(em(), student, { taskId, draft: { ...nothing, ...changes }, stdin, key: null });
+  const answer = await createTrialRun(em(), student, {
+    taskId,
+    draft: { ...nothing, ...changes },
+    stdin,
+    key: null,
+    queueLimits: roomyQueue,
+  });
   if (answer.status !== 'stored') throw new Error('limited');
   return { runId: answer.runId, student, taskId, look: () => selectTrialRun(em(), student, answer.runId) };
 }
@@ -168,7 +174,13 @@ describe('failTrialRun', () => {
     const { finishedAt } = await em().findOneOrFail(TrialRun, runId);
     await fail(runId);
     await make(runId);
-    expect(await look()).toEqual({ runId, status: 'ERROR', problem: expect.stringContaining('No judge is free'), results: [] });
+    expect(await look()).toEqual({
+      runId,
+      status: 'ERROR',
+      problem: expect.stringContaining('No judge is free'),
+      results: [],
+      output: [],
+    });
     expect((await em().findOneOrFail(TrialRun, runId)).finishedAt).toEqual(finishedAt);
     expect(sandbox.jobs).toEqual([]);
   });

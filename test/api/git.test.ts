@@ -11,6 +11,7 @@ import { AccessToken } from '../../src/database/entities/sessions.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
 import { User } from '../../src/database/entities/users.ts';
 import type { Role } from '../../src/domain/users.ts';
+import { CommitFiles, commitPath } from '../../src/git/fetch-commit.ts';
 import { signJobToken } from '../../src/git/job-token.ts';
 import { createAccessToken } from '../../src/services/sessions.ts';
 import { createStudentWithTask, createUser } from '../support/factories.ts';
@@ -228,7 +229,10 @@ describe('without a token that is alive', () => {
 });
 
 describe('the judge’s job token', () => {
-  test('fetches its own repository by commit, also after a push over it', async () => {
+  const commitOf = (taskId: string, id: string, token: string) =>
+    request(api.server).get(commitPath(taskId, id)).set('Authorization', basic(token));
+
+  test('gets the files of a commit of its own repository, also after a push over it', async () => {
     const { taskId, student } = await createStudentWithTask(api.orm);
     const submitted = await commit(api, taskId, 'submitted');
     const owner = as(api, await signIn(api, student));
@@ -236,29 +240,36 @@ describe('the judge’s job token', () => {
     const target = await cloneWithWork(taskId, await tokenOf(student));
     await git('-C', target, 'reset', '--quiet', '--hard', 'HEAD~1');
     expect((await push(target, '--force', 'main')).exitCode).toBe(0);
-    const own = await newFolder();
-    await git('-C', own, 'init', '--quiet');
-    const fetched = await git('-C', own, 'fetch', '--quiet', urlOf(taskId, signJobToken(secret, taskId)), submitted);
-    expect(fetched).toEqual({ exitCode: 0, output: '' });
-    expect((await git('-C', own, 'show', `${submitted}:work.txt`)).output).toContain('submitted');
+    const answer = await commitOf(taskId, submitted, signJobToken(secret, taskId));
+    const work = CommitFiles.parse(answer.body).files.find(({ path }) => path === 'work.txt');
+    expect([answer.status, Buffer.from(work?.content ?? '', 'base64').toString()]).toEqual([200, 'submitted']);
   });
 
-  test('pushes nothing', async () => {
+  test('is told what is wrong with a commit', async () => {
     const { taskId } = await createStudentWithTask(api.orm);
-    const token = signJobToken(secret, taskId);
-    const target = await cloneWithWork(taskId, token);
-    expect((await push(target, 'main')).output).toContain('403');
-    expectProblem(await infoRefs(taskId, 'git-receive-pack').set('Authorization', basic(token)), 403, 'forbidden');
-    expect(await statusOf(taskId)).toBe('TODO');
+    await commit(api, taskId, 'some work');
+    expectProblem(await commitOf(taskId, 'd'.repeat(40), signJobToken(secret, taskId)), 422, 'source-unusable');
   });
 
-  test('opens no other repository and nothing of the api', async () => {
+  test('opens no other repository, nothing of git and nothing of the api', async () => {
     const { taskId } = await createStudentWithTask(api.orm);
     const { taskId: other } = await createStudentWithTask(api.orm);
+    const submitted = await commit(api, taskId, 'some work');
     const token = signJobToken(secret, taskId);
-    expect((await infoRefs(taskId).set('Authorization', basic(token))).status).toBe(200);
-    expectProblem(await infoRefs(other).set('Authorization', basic(token)), 401, 'unauthenticated');
+    expect((await commitOf(taskId, submitted, token)).status).toBe(200);
+    expectProblem(await commitOf(other, submitted, token), 401, 'unauthenticated');
+    for (const service of ['git-upload-pack', 'git-receive-pack']) {
+      expectProblem(await infoRefs(taskId, service).set('Authorization', basic(token)), 401, 'unauthenticated');
+    }
     expectProblem(await as(api, token).get('/api/me'), 401, 'unauthenticated');
+  });
+
+  test('is what a commit takes: a student’s token, no token and no commit id are not enough', async () => {
+    const { taskId, student } = await createStudentWithTask(api.orm);
+    const submitted = await commit(api, taskId, 'some work');
+    expectProblem(await commitOf(taskId, submitted, await tokenOf(student)), 401, 'unauthenticated');
+    expectProblem(await request(api.server).get(commitPath(taskId, submitted)), 401, 'unauthenticated');
+    expectProblem(await commitOf(taskId, 'main', signJobToken(secret, taskId)), 404, 'not-found');
   });
 });
 

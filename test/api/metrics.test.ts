@@ -150,7 +150,7 @@ describe('figures', () => {
 });
 
 function dependenciesOf(config: Partial<Dependencies['config']>, parts: Partial<Dependencies> = {}): Dependencies {
-  const { orm, repositories, workflows, overrides, trials, streams, tokens } = api;
+  const { orm, repositories, workflows, overrides, trials, streams, tokens, queueLimits } = api;
   return {
     config: {
       ATELIER_ORIGIN: 'http://127.0.0.1',
@@ -166,7 +166,9 @@ function dependenciesOf(config: Partial<Dependencies['config']>, parts: Partial<
     overrides,
     trials,
     streams,
+    assistant: null,
     tokens,
+    queueLimits,
     logger: pino({ level: 'silent' }),
     drain: new Drain(),
     ...parts,

@@ -9,7 +9,7 @@ import { Task } from '../../src/database/entities/tasks.ts';
 import { type Orm, openOrm } from '../../src/database/orm.ts';
 import { DomainError } from '../../src/domain/errors.ts';
 import { createAccessToken } from '../../src/services/sessions.ts';
-import { createStudentWithTask, password, selectExerciseId } from '../support/factories.ts';
+import { createStudentWithTask, password, roomyQueue, selectExerciseId } from '../support/factories.ts';
 import { waitFor } from '../support/wait.ts';
 import { answerOf, as, commit, expectProblem, listen, secret, signIn, startApi, type TestApi } from './support.ts';
 
@@ -95,8 +95,10 @@ beforeAll(async () => {
     overrides: api.overrides,
     trials: api.trials,
     streams: api.streams,
+    assistant: null,
     tokens: api.tokens,
     logger: pino({ level: 'silent' }),
+    queueLimits: roomyQueue,
   }));
   ({ student, taskId } = await createStudentWithTask(api.orm));
   await commit(api, taskId, 'done');

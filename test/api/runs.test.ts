@@ -6,7 +6,7 @@ import { TrialRun } from '../../src/database/entities/trial-runs.ts';
 import { DomainError } from '../../src/domain/errors.ts';
 import type { TrialResult } from '../../src/domain/trial-runs.ts';
 import { startTask } from '../../src/services/enrolments.ts';
-import { beginTrialRun, finishTrialRun, removeOldTrialRuns } from '../../src/services/trial-runs.ts';
+import { appendTrialOutput, beginTrialRun, finishTrialRun, removeOldTrialRuns } from '../../src/services/trial-runs.ts';
 import { createStudentWithTask, createUser, selectExerciseId } from '../support/factories.ts';
 import { EventReader } from './event-reader.ts';
 import { as, expectProblem, signIn, startApi, type TestApi, withoutAddress } from './support.ts';
@@ -49,6 +49,9 @@ const result: TrialResult = {
   stdout: 'said',
   stderr: '',
   tests: [{ name: 'shows the next bus', outcome: 'failed', message: 'no bus' }],
+  verdict: null,
+  message: '',
+  diff: null,
 };
 
 const finish = (runId: string, end: { results: TrialResult[] } | { problem: string } = { results: [result] }) =>
@@ -63,17 +66,28 @@ describe('trying code', () => {
     const runId = await start({ content: { source_code: 'export const board = 1;' } });
     expect(api.trials.started).toContain(runId);
     const look = async () => (await as(api, token).get(`/api/runs/${runId}`)).body as object;
-    expect(await look()).toEqual({ runId, status: 'QUEUED', problem: null, results: [] });
+    expect(await look()).toEqual({ runId, status: 'QUEUED', problem: null, results: [], output: [] });
     expect(await beginTrialRun(api.orm.em.fork(), runId)).toEqual({
       revisionId: expect.any(String),
       request: { files: [{ path: 'src/board.js', content: 'export const board = 1;' }], program: null },
     });
     expect(await look()).toMatchObject({ status: 'RUNNING' });
     await finish(runId);
-    expect(await look()).toEqual({ runId, status: 'DONE', problem: null, results: [result] });
+    expect(await look()).toEqual({ runId, status: 'DONE', problem: null, results: [result], output: [] });
     const em = api.orm.em.fork();
     expect(await em.count(Submission, { student: student.id })).toBe(0);
     expect((await em.findOneOrFail(Task, taskId)).status).toBe('TODO');
+  });
+
+  test('of a program with an input leaves it to the judge which file that is', async () => {
+    const { taskId: program } = await startTask(api.orm.em.fork(), {
+      userId: student.id,
+      exerciseId: await selectExerciseId(api.orm, 'dry-causeway'),
+    });
+    const response = await tryOut({ taskId: program, stdin: '1 0', files: [{ path: 'main.c', content: '' }] });
+    const { runId } = response.body as { runId: string };
+    const { request } = (await beginTrialRun(api.orm.em.fork(), runId)) ?? {};
+    expect(request).toEqual({ files: [{ path: 'main.c', content: '' }], program: { entry: null, stdin: '1 0' } });
   });
 
   test('with an input runs the program alone, also with an empty one', async () => {
@@ -227,6 +241,32 @@ describe('following a run', () => {
       { id: 1, kind: 'result', data: result },
       { id: 2, kind: 'end', data: { status: 'DONE', problem: null } },
     ]);
+  });
+
+  test('tells output while it is written, also once it is run again, and none after the end', async () => {
+    const runId = await start();
+    const reader = await follow(runId);
+    const append = (text: string) =>
+      appendTrialOutput(api.orm.em.fork(), { runId, output: [{ run: 'program', stream: 'stdout', text }] });
+    await beginTrialRun(api.orm.em.fork(), runId);
+    await append('one');
+    await reader.untilCount(1);
+    // Another judge takes it over.
+    await beginTrialRun(api.orm.em.fork(), runId);
+    await append('two');
+    await finish(runId);
+    await append('too late');
+    expect(await reader.untilEnd()).toBe('in order');
+    expect(reader.events).toEqual([
+      { id: 1, kind: 'output', data: { run: 'program', stream: 'stdout', text: 'one' } },
+      { id: 2, kind: 'output', data: { run: '', stream: 'stderr', text: 'It is run again from the start.\n' } },
+      { id: 3, kind: 'output', data: { run: 'program', stream: 'stdout', text: 'two' } },
+      { id: 4, kind: 'result', data: result },
+      { id: 5, kind: 'end', data: { status: 'DONE', problem: null } },
+    ]);
+    expect((await as(api, token).get(`/api/runs/${runId}`)).body).toMatchObject({
+      output: [{ text: 'one' }, {}, { text: 'two' }],
+    });
   });
 
   test('can be taken up anywhere', async () => {

@@ -34,6 +34,7 @@ describe('a submission', () => {
       counted: null,
       status: 'SUBMITTED',
       stage: 'QUEUED',
+      queue: { place: expect.any(Number), expectedAt: null },
       conclusion: null,
       source: { kind: 'hosted', url: null },
       commit: 'c'.repeat(40),

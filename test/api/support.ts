@@ -27,7 +27,7 @@ import { selectStarterFiles } from '../../src/services/exercises.ts';
 import { commitDecision } from '../../src/services/reviews.ts';
 import { enterStage, openReview, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { createStudentWithTask, createSubmission, createUser, publishDemoCourse } from '../support/factories.ts';
+import { createStudentWithTask, createSubmission, createUser, publishDemoCourse, roomyQueue } from '../support/factories.ts';
 import { FakeOverrideWorkflows, FakeSubmissionWorkflows, FakeTrialWorkflows } from '../support/fakes.ts';
 import { judgedChecks, judgedTest } from '../support/check-runs.ts';
 
@@ -47,12 +47,14 @@ export interface TestApi {
   readonly trials: FakeTrialWorkflows;
   readonly streams: LiveStreams;
   readonly tokens: AccessTokens;
+  /** A test may lower them, and puts them back. */
+  readonly queueLimits: { maxQueued: number; maxOpenPerStudent: number };
   close(): Promise<void>;
 }
 
 /** An api of its own for one test file, with the demo course; `parts` replaces what the file is about. */
 export async function startApi(
-  parts: Partial<Pick<Dependencies, 'logger'>> & {
+  parts: Partial<Pick<Dependencies, 'logger' | 'assistant'>> & {
     streamLimits?: Partial<StreamLimits>;
     /** Serves this one's database, as a second process of the same academy. */
     beside?: TestApi;
@@ -73,6 +75,7 @@ export async function startApi(
   const tokens = createAccessTokens(secret, tokenTtlMs);
   const logger = parts.logger ?? pino({ level: 'silent' });
   const trials = new FakeTrialWorkflows();
+  const queueLimits = { ...roomyQueue };
   const streams = new LiveStreams({ orm, logger }, parts.streamLimits);
   const notifications = listenToDatabase(database.url, {
     channels: ['submission_events', 'trial_run_events'],
@@ -95,8 +98,10 @@ export async function startApi(
     overrides,
     trials,
     streams,
+    assistant: parts.assistant ?? null,
     tokens,
     logger,
+    queueLimits,
   }));
   return {
     server: listening.server,
@@ -109,6 +114,7 @@ export async function startApi(
     trials,
     streams,
     tokens,
+    queueLimits,
     async close() {
       await listening.close();
       await notifications.close();

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Conclusion } from '../../src/domain/submissions.ts';
-import { removeStaleFetches } from '../../src/git/read-commit.ts';
+import { removeStaleFetches } from '../../src/git/stale-fetches.ts';
 import { dockerEngine } from '../../src/sandbox/docker.ts';
 import { createTemporalClient } from '../../src/temporal/client.ts';
 import type { Academy } from '../end-to-end/academy.ts';

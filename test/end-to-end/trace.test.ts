@@ -24,7 +24,7 @@ import { interceptors, temporalLogger } from '../../src/workers/create-worker.ts
 import { taskQueues } from '../../src/workflows/contract.ts';
 import { as, commit, listen, secret, signIn, type TestApi } from '../api/support.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { createStudentWithTask, createUser, publishDemoCourse } from '../support/factories.ts';
+import { createStudentWithTask, createUser, publishDemoCourse, roomyQueue } from '../support/factories.ts';
 import { bundleWorkflows, startTemporal } from '../support/temporal.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -119,8 +119,10 @@ beforeAll(async () => {
     overrides: createOverrideWorkflows(client),
     trials: createTrialWorkflows(client),
     streams: new LiveStreams({ orm, logger: apiLog.logger }),
+    assistant: null,
     tokens,
     logger: apiLog.logger,
+    queueLimits: roomyQueue,
     drain: new Drain(),
   }));
   api = { ...listening, orm, repositories, tokens };

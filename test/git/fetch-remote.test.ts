@@ -12,7 +12,7 @@ import { readCommit } from '../../src/git/read-commit.ts';
 import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
 import { waitFor } from '../support/wait.ts';
 import { commandLines } from './processes.ts';
-import { type GitServer, gitText, importCommit, makeFolder, starter, startServer } from './support.ts';
+import { type GitServer, gitText, hasCommit, importCommit, makeFolder, starter, startServer } from './support.ts';
 
 let folder: Awaited<ReturnType<typeof makeFolder>>;
 let repositories: Repositories;
@@ -113,13 +113,13 @@ describe('fetchRemote', () => {
     expect(await gitText(path, 'for-each-ref', '--format=%(refname) %(objectname)', 'refs/submissions')).toBe(
       `${pinRefOf(submissionId)} ${commit}`,
     );
-    expect(await repositories.has(id, first)).toBe(false);
+    expect(await hasCommit(repositories.pathOf(id), first)).toBe(false);
     await git(path, ['fsck', '--strict', '--no-dangling']);
 
     const own = await startServer(repositories.folder);
     const clone = join(folder.path, 'clone');
     const url = `${own.origin}/${id}.git`;
-    const files = await readCommit({ url, commit, token: 't', scratchFolder: folder.path, signal: new AbortController().signal });
+    const files = await readCommit(path, commit, new AbortController().signal);
     expect(files.map(({ path: name, content }) => [name, content.toString()])).toEqual([['work.txt', 'first']]);
     await git(folder.path, ['clone', '--quiet', url, clone]);
     await git(clone, ['commit', '--quiet', '--allow-empty', '--message=more']);
@@ -159,7 +159,7 @@ describe('fetchRemote', () => {
     expect(await first).toEqual({ status: 'fetched', commit: two });
     await slow.close();
     // It had its own, and came second.
-    expect(await repositories.has(id, one)).toBe(true);
+    expect(await hasCommit(repositories.pathOf(id), one)).toBe(true);
   });
 
   it('takes trees with links and submodules, follows neither, and runs nothing', async () => {
@@ -298,7 +298,7 @@ describe('what is unavailable', () => {
       { mode: '100644', path: '.gitmodules', content: '[submodule "m"]\n path = m\n url = --upload-pack=touch\n' },
     ]);
     expect(await fetchWork()).toEqual(unavailable('bad-objects'));
-    expect(await repositories.has(id, commit)).toBe(false);
+    expect(await hasCommit(repositories.pathOf(id), commit)).toBe(false);
   });
 
   it('is a server that drips', async () => {

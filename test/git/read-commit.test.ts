@@ -4,40 +4,28 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../src/database/columns.ts';
 import { git, GitError } from '../../src/git/git.ts';
-import { type CommitFile, isMissingCommit, readCommit, removeStaleFetches, SourceProblem } from '../../src/git/read-commit.ts';
+import { type CommitFile, readCommit, SourceProblem } from '../../src/git/read-commit.ts';
+import { removeStaleFetches } from '../../src/git/stale-fetches.ts';
 import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
-import { waitFor } from '../support/wait.ts';
-import { commandLines } from './processes.ts';
-import { type GitServer, gitText, importCommit, makeFolder, starter, startServer } from './support.ts';
-
-const token = 'job-token-that-nobody-may-see';
+import { gitText, importCommit, makeFolder, starter } from './support.ts';
 
 let folder: Awaited<ReturnType<typeof makeFolder>>;
 let repositories: Repositories;
-let server: GitServer;
 let id: string;
 
 beforeEach(async () => {
   folder = await makeFolder();
   repositories = openRepositories(folder.path);
-  server = await startServer(folder.path);
   id = newId();
   await repositories.ensure(id, () => Promise.resolve(starter));
 });
 
 afterEach(async () => {
-  await server.close();
   await folder.remove();
 });
 
-const read = (commit: string, options: { origin?: string; signal?: AbortSignal } = {}): Promise<CommitFile[]> =>
-  readCommit({
-    url: `${options.origin ?? server.origin}/${id}.git`,
-    token,
-    commit,
-    scratchFolder: folder.path,
-    signal: options.signal ?? new AbortController().signal,
-  });
+const read = (commit: string, signal = new AbortController().signal): Promise<CommitFile[]> =>
+  readCommit(repositories.pathOf(id), commit, signal);
 
 const failureOf = (reading: Promise<unknown>): Promise<unknown> =>
   reading.then(
@@ -56,10 +44,6 @@ async function commitTree(tree: string): Promise<string> {
   return commit;
 }
 
-async function expectNothingLeft(): Promise<void> {
-  expect((await readdir(folder.path)).filter((name) => name.startsWith('fetch-'))).toEqual([]);
-}
-
 describe('readCommit', () => {
   it('reads regular files byte for byte, whatever is in them', async () => {
     const files = [
@@ -74,7 +58,6 @@ describe('readCommit', () => {
     for (const { path, content } of files) {
       expect(found.find((file) => file.path === path)?.content.equals(content)).toBe(true);
     }
-    await expectNothingLeft();
   });
 
   it('reads executables, and leaves out symbolic links and submodules', async () => {
@@ -110,7 +93,6 @@ describe('readCommit', () => {
     const failure = await failureOf(read(tooMany));
     expect(failure).toBeInstanceOf(SourceProblem);
     expect(failure).toHaveProperty('message', 'The commit has more than 2000 files.');
-    await expectNothingLeft();
   });
 
   it('refuses files that are larger than 16 MiB together', async () => {
@@ -135,7 +117,6 @@ describe('readCommit', () => {
     }
     const failure = await failureOf(read(await commitTree(entry.slice('040000 tree '.length))));
     expect(failure).toBeInstanceOf(SourceProblem);
-    await expectNothingLeft();
   });
 
   it('refuses files in more than 2,000 folders', async () => {
@@ -180,7 +161,6 @@ describe('readCommit', () => {
       expect(failure).toBeInstanceOf(SourceProblem);
       expect(failure).toHaveProperty('message', expect.stringMatching(new RegExp(`^The commit has a file .* ${problem}\\.$`)));
       expect((failure as Error).message.length).toBeLessThan(400);
-      await expectNothingLeft();
     });
 
     it('a file and a folder of one name', async () => {
@@ -199,49 +179,21 @@ describe('readCommit', () => {
     });
   });
 
-  it('sends the token as the password of Basic authentication, and shows it in no process list', async () => {
-    const commit = await gitText(repositories.pathOf(id), 'rev-parse', 'main');
-    const basic = Buffer.from(`judge:${token}`).toString('base64');
-    const lists: Promise<string[]>[] = [];
-    // Looked at while git waits for the answer.
-    const watched = await startServer(folder.path, (request, response) => {
-      lists.push(commandLines());
-      void lists.at(-1)?.then(() => response.writeHead(307, { Location: `${server.origin}${request.url}` }).end());
-    });
-    await failureOf(read(commit, { origin: watched.origin }));
-    await watched.close();
-    expect(watched.seen.map(({ headers }) => headers.authorization)).toEqual([`Basic ${basic}`]);
-    const lines = (await Promise.all(lists)).flat();
-    expect(lines.filter((line) => line.includes(watched.origin))).not.toHaveLength(0);
-    expect(lines.filter((line) => line.includes(token) || line.includes(basic))).toEqual([]);
+  it('finds no commit that is not there', async () => {
+    const failure = await failureOf(read('d'.repeat(40)));
+    expect(failure).toBeInstanceOf(SourceProblem);
+    expect(failure).toHaveProperty('message', 'The commit is not there.');
   });
 
-  it('follows no redirect: the token goes to the address it is for and nowhere else', async () => {
-    const commit = await gitText(repositories.pathOf(id), 'rev-parse', 'main');
-    for (const status of [301, 302, 307, 308]) {
-      const redirecting = await startServer(folder.path, (request, response) => {
-        response.writeHead(status, { Location: `${server.origin}${request.url}` }).end();
-      });
-      const failure = await failureOf(read(commit, { origin: redirecting.origin }));
-      await redirecting.close();
-      expect(failure).toBeInstanceOf(GitError);
-      expect(isMissingCommit(failure)).toBe(false);
-    }
-    expect(server.seen).toEqual([]);
+  it('takes a repository that is not there for our own trouble', async () => {
+    const failure = await failureOf(readCommit(repositories.pathOf(newId()), 'd'.repeat(40), new AbortController().signal));
+    expect(failure).toBeInstanceOf(GitError);
   });
 
-  it('ends when it is told to, and leaves nothing behind', async () => {
-    const silent = await startServer(folder.path, () => undefined);
+  it('ends when it is told to', async () => {
     const stop = new AbortController();
-    const reading = failureOf(read('d'.repeat(40), { origin: silent.origin, signal: stop.signal }));
-    await waitFor('the request', async () => (silent.seen.length > 0 ? true : null));
     stop.abort();
-    expect(await reading).toHaveProperty('name', 'AbortError');
-    await expectNothingLeft();
-    await waitFor('the end of all git processes', async () =>
-      (await commandLines()).some((line) => line.includes(silent.origin)) ? null : true,
-    );
-    await silent.close();
+    expect(await failureOf(read('d'.repeat(40), stop.signal))).toHaveProperty('name', 'AbortError');
   });
 });
 
@@ -258,35 +210,5 @@ describe('removeStaleFetches', () => {
     expect(await removeStaleFetches(folder.path, before)).toBe(0);
     expect(await readdir(folder.path)).toEqual(expect.arrayContaining(['fetch-young', 'other-old']));
     expect(await readdir(folder.path)).not.toContain('fetch-old');
-  });
-});
-
-describe('isMissingCommit', () => {
-  it('holds for a commit that the repository does not have', async () => {
-    const failure = await failureOf(read('d'.repeat(40)));
-    expect(failure).toBeInstanceOf(GitError);
-    expect(isMissingCommit(failure)).toBe(true);
-    await expectNothingLeft();
-  });
-
-  it('holds where there is no such repository', async () => {
-    const none = await startServer(folder.path, (_request, response) => void response.writeHead(404).end());
-    expect(isMissingCommit(await failureOf(read('d'.repeat(40), { origin: none.origin })))).toBe(true);
-    await none.close();
-  });
-
-  it.each([401, 403, 429, 500, 502, 503])('does not hold where the server answers %i', async (status) => {
-    const failing = await startServer(folder.path, (_request, response) => void response.writeHead(status).end('not our ref'));
-    const failure = await failureOf(read('d'.repeat(40), { origin: failing.origin }));
-    await failing.close();
-    expect(failure).toBeInstanceOf(GitError);
-    expect(isMissingCommit(failure)).toBe(false);
-  });
-
-  it('does not hold where nobody answers', async () => {
-    await server.close();
-    const failure = await failureOf(read('d'.repeat(40)));
-    expect(failure).toBeInstanceOf(GitError);
-    expect(isMissingCommit(failure)).toBe(false);
   });
 });

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../src/database/columns.ts';
 import { git, GitError } from '../../src/git/git.ts';
 import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
-import { gitText, importCommit, makeFolder, starter } from './support.ts';
+import { gitText, hasCommit, importCommit, makeFolder, starter } from './support.ts';
 
 let folder: Awaited<ReturnType<typeof makeFolder>>;
 let repositories: Repositories;
@@ -148,28 +148,15 @@ describe('pin', () => {
     await repositories.pin(id, submissionId, pinned);
     const forgotten = await importCommit(path, 'refs/heads/main', work('forgotten'));
     await importCommit(path, 'refs/heads/main', work('newest'));
-    expect(await repositories.has(id, forgotten)).toBe(true);
+    expect(await hasCommit(repositories.pathOf(id), forgotten)).toBe(true);
     await git(path, ['gc', '--quiet', '--prune=now']);
-    expect(await repositories.has(id, pinned)).toBe(true);
+    expect(await hasCommit(repositories.pathOf(id), pinned)).toBe(true);
     expect((await git(path, ['show', `${pinned}:work.txt`])).toString('utf8')).toBe('submitted');
-    expect(await repositories.has(id, forgotten)).toBe(false);
+    expect(await hasCommit(repositories.pathOf(id), forgotten)).toBe(false);
   });
 
   it('fails for a commit that is not there', async () => {
     const { id } = await ensured();
     await expect(repositories.pin(id, newId(), 'd'.repeat(40))).rejects.toThrow(GitError);
-  });
-});
-
-describe('has', () => {
-  it('holds for commits alone', async () => {
-    const { id, path } = await ensured();
-    expect(await repositories.has(id, await gitText(path, 'rev-parse', 'main'))).toBe(true);
-    expect(await repositories.has(id, await gitText(path, 'rev-parse', 'main^{tree}'))).toBe(false);
-    expect(await repositories.has(id, 'd'.repeat(40))).toBe(false);
-  });
-
-  it('fails where the repository itself is away: that is our trouble and says nothing of the commit', async () => {
-    await expect(repositories.has(newId(), 'd'.repeat(40))).rejects.toThrow(GitError);
   });
 });

@@ -8,7 +8,7 @@ import { newId } from '../../src/database/columns.ts';
 import { git, GitError } from '../../src/git/git.ts';
 import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
 import { isPush } from '../../src/git/smart-http.ts';
-import { type GitServer, gitText, importCommit, makeFolder, starter, startServer } from './support.ts';
+import { type GitServer, gitText, hasCommit, importCommit, makeFolder, starter, startServer } from './support.ts';
 
 let folder: Awaited<ReturnType<typeof makeFolder>>;
 let repositories: Repositories;
@@ -181,7 +181,7 @@ describe('a push that goes too far', () => {
     const commit = await cloneWithWork(randomBytes(33 * 1024 * 1024));
     await expect(push('main')).rejects.toThrow(GitError);
     expect(await hosted('for-each-ref')).toBe(before);
-    expect(await repositories.has(id, commit)).toBe(false);
+    expect(await hasCommit(repositories.pathOf(id), commit)).toBe(false);
   });
 
   it('is refused where it holds what would harm who checks it out', async () => {
@@ -194,7 +194,7 @@ describe('a push that goes too far', () => {
     await expect(push('--force', `${commit}:refs/heads/main`)).rejects.toMatchObject({
       stderr: expect.stringContaining('hasDotgit'),
     });
-    expect(await repositories.has(id, commit)).toBe(false);
+    expect(await hasCommit(repositories.pathOf(id), commit)).toBe(false);
   });
 
   it('runs no hook that lies in the repository', async () => {

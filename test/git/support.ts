@@ -84,3 +84,9 @@ export async function importCommit(repository: string, ref: string, entries: rea
 export async function gitText(folder: string, ...args: string[]): Promise<string> {
   return (await git(folder, args)).toString('utf8').trim();
 }
+
+/** Whether the commit is there. */
+export async function hasCommit(repository: string, commit: string): Promise<boolean> {
+  const answer = await git(repository, ['cat-file', '--batch-check'], { input: `${commit}^{commit}\n` });
+  return answer.toString('utf8').includes(' commit ');
+}

@@ -372,7 +372,7 @@ await describeReal((sandbox) => {
     test('CPU time of children and of orphans is counted', async () => {
       const burn = 'import time\nwhile time.process_time() < 0.2: pass';
       const child = python('import subprocess, sys', `subprocess.run([sys.executable, "-c", ${JSON.stringify(burn)}])`);
-      const orphan = sh(`(setsid python3 -c '${burn}' &) ; sleep 1.5`);
+      const orphan = sh(`(setsid sh -c "python3 -c '${burn}'; touch /tmp/done" &); until [ -e /tmp/done ]; do sleep 0.1; done`);
       for (const argv of [child, orphan]) {
         const { cpuTimeMs } = await runOne(sandbox, argv);
         expect(cpuTimeMs).toBeGreaterThanOrEqual(195);

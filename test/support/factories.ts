@@ -17,6 +17,9 @@ export async function publishDemoCourse(orm: Orm): Promise<void> {
   await publishCourse(orm.em.fork(), content, { isDefault: true });
 }
 
+/** Limits of the queue that no test comes near by accident. */
+export const roomyQueue = { maxQueued: 1_000, maxOpenPerStudent: 100 };
+
 let userCount = 0;
 
 /** An account with the role; students are enrolled in the default course where one is published. */

@@ -81,7 +81,7 @@ export class FakeTrialWorkflows implements TrialWorkflows {
   readonly started: string[] = [];
   failure: Error | null = null;
 
-  async start(runId: string): Promise<void> {
+  async start({ runId }: { runId: string }): Promise<void> {
     if (this.failure !== null) throw this.failure;
     this.started.push(runId);
   }

@@ -64,6 +64,21 @@ describe('one attempt', () => {
     });
   }, 120_000);
 
+  it('may be claimed and released a hundred times: below 2,000 events', async () => {
+    await withWorkers(temporal.env, temporal.bundle, createFakeActivities().activities, async () => {
+      const { handle } = await startSubmission(temporal.env);
+      await waitForStage(handle, 'AWAITING_REVIEW');
+      const actorId = randomUUID();
+      for (let index = 0; index < 100; index += 1) {
+        await handle.executeUpdate(claimReview, { args: [claimOf(actorId)] });
+        await handle.executeUpdate(releaseReview, { args: [releaseOf(actorId)] });
+      }
+      await handle.executeUpdate(decideReview, { args: [decisionOf('APPROVED')] });
+      await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
+      expect((await historyOf(handle)).events).toBeLessThan(2_000);
+    });
+  }, 120_000);
+
   it('survives 500 stray and malformed signals', async () => {
     const { calls, activities } = createFakeActivities({
       recordOverrideSignal: async () => ({ status: 'ignored', message: 'malformed' }),

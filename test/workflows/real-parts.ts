@@ -60,8 +60,8 @@ export async function startRealParts(): Promise<RealParts> {
   const reviewer = await createUser(orm, 'ACADEMY_REVIEWER');
   const em = () => orm.em.fork();
 
-  // Every commit is there.
-  const repositories = { has: async () => true, pin: async () => undefined } as unknown as Repositories;
+  // Nothing is fetched here.
+  const repositories = {} as Repositories;
   const judgeSubmission: FakeActivities['judgeSubmission'] = async ({ submissionId, runNo }) => {
     const { revision } = await em().findOneOrFail(Submission, submissionId);
     const stored = await insertCheckRun(em(), {

@@ -161,10 +161,11 @@ describe('createTrialWorkflows', () => {
     const runId = randomUUID();
     const made: string[] = [];
     const { start } = createTrialWorkflows(env.client);
+    const trial = { runId, userId: randomUUID() };
     await withWorkers({ makeTrialRun: async (input) => void made.push(input.runId) }, async () => {
-      await Promise.all([start(runId), start(runId)]);
+      await Promise.all([start(trial), start(trial)]);
       await env.client.workflow.getHandle(trialWorkflowId(runId)).result();
-      await start(runId);
+      await start(trial);
     });
     expect(made).toEqual([runId]);
   });

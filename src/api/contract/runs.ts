@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { verdicts } from '../../domain/check-runs.ts';
 import { trialStatuses } from '../../domain/trial-runs.ts';
 import { ById, defineContract, Id, text } from './core.ts';
 import { After, EventStream } from './events.ts';
@@ -16,15 +17,22 @@ const TrialResult = z
     tests: z
       .array(z.object({ name: z.string(), outcome: z.enum(['passed', 'failed', 'skipped']), message: z.string() }))
       .nullable(),
+    verdict: z.enum(verdicts).nullable().meta({ description: 'Of a program: on a sample, or compile-error.' }),
+    message: z.string(),
+    diff: z.string().nullable(),
   })
   .meta({ id: 'TrialResult' });
+
+const TrialOutput = z
+  .object({ run: z.string(), stream: z.enum(['stdout', 'stderr']), text: z.string() })
+  .meta({ id: 'TrialOutput' });
 
 export const runsContract = defineContract({
   createRun: {
     method: 'post',
     path: '/runs',
     tag: 'runs',
-    summary: 'Try code without submitting it: run the visible tests, or with an input the program alone',
+    summary: 'Try code without submitting it: run the visible tests or samples, or with an input the program alone',
     access: 'user',
     isKeyed: true,
     maxBodyBytes: 1_000_000,
@@ -32,7 +40,9 @@ export const runsContract = defineContract({
       taskId: Id,
       content: DraftContent.optional(),
       files: DraftFiles.optional(),
-      stdin: text(100_000, 0).optional().meta({ description: 'What the program reads; without it the visible tests are run.' }),
+      stdin: text(100_000, 0)
+        .optional()
+        .meta({ description: 'What the program reads; without it the visible tests or samples are run.' }),
     }),
     status: 202,
     response: z.object({ runId: z.uuid() }),
@@ -51,6 +61,7 @@ export const runsContract = defineContract({
         status: z.enum(trialStatuses),
         problem: z.string().nullable(),
         results: z.array(TrialResult),
+        output: z.array(TrialOutput).meta({ description: 'What the runs wrote while they were under way, cut.' }),
       })
       .meta({ id: 'TrialRun' }),
   },
@@ -64,6 +75,8 @@ export const runsContract = defineContract({
     query: z.object({ after: After.optional() }),
     isStream: true,
     status: 200,
-    response: EventStream('A `result` for each finished run in the sandbox, then `end` with `{status, problem}`.'),
+    response: EventStream(
+      'An `output` for each piece that a run writes while it is under way, then a `result` for each run, then `end` with `{status, problem}`.',
+    ),
   },
 });

@@ -98,6 +98,17 @@ const SubmissionView = z
     counted: z.boolean().nullable(),
     status: z.enum(submissionStatuses),
     stage: z.enum(submissionStages).nullable(),
+    queue: z
+      .object({
+        place: z
+          .int()
+          .meta({ description: 'Among those that wait for their checks, one of each student in turn; 1 is the next.' }),
+        expectedAt: Instant.nullable().meta({
+          description: 'When the verdict is expected; null where nothing is known to tell by.',
+        }),
+      })
+      .nullable()
+      .meta({ description: 'Null unless QUEUED.' }),
     conclusion: z.enum(conclusions).nullable(),
     source: z.object({ kind: z.enum(['hosted', 'files', 'remote']), url: z.string().nullable() }).nullable(),
     commit: z.string().nullable(),

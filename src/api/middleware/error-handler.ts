@@ -16,22 +16,36 @@ const statuses = {
   'changed-meanwhile': 412,
   'repo-url-not-allowed': 422,
   'rate-limited': 429,
+  'too-many-open': 429,
+  'queue-full': 503,
   'nothing-pushed': 409,
   'ref-not-found': 422,
   'key-reused': 422,
+  'not-configured': 409,
   'outcome-unknown': 503,
   unavailable: 503,
 } as const satisfies Record<ErrorKind, number>;
 
 const retryAfterSeconds = '5';
 
+/** What has to shrink first: a queue is not asked for every few seconds by all whom it turned away. */
+const queueRetryAfterSeconds = '30';
+
+const retryAfters: Partial<Record<ErrorKind, string>> = {
+  'outcome-unknown': retryAfterSeconds,
+  unavailable: retryAfterSeconds,
+  'queue-full': queueRetryAfterSeconds,
+  'too-many-open': queueRetryAfterSeconds,
+};
+
 function problemOf(error: unknown): HttpProblem | null {
   if (error instanceof HttpProblem) return error;
   if (error instanceof DomainError) {
     const status = statuses[error.kind];
+    const retryAfter = retryAfters[error.kind];
     const headers = {
       ...(status === 401 && { 'WWW-Authenticate': 'Bearer' }),
-      ...(status === 503 && { 'Retry-After': retryAfterSeconds }),
+      ...(retryAfter !== undefined && { 'Retry-After': retryAfter }),
     };
     return new HttpProblem(status, error.kind, error.message, { headers });
   }

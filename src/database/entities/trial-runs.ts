@@ -1,5 +1,5 @@
 import { defineEntity, p } from '@mikro-orm/core';
-import { type TrialRequest, type TrialResult, trialStatuses } from '../../domain/trial-runs.ts';
+import { type TrialOutput, type TrialRequest, type TrialResult, trialStatuses } from '../../domain/trial-runs.ts';
 import { identified, instant } from '../columns.ts';
 import { ExerciseRevision } from './exercises.ts';
 import { User } from './users.ts';
@@ -24,8 +24,10 @@ const TrialRunSchema = defineEntity({
     revision: () => p.manyToOne(ExerciseRevision).ref(),
     request: p.json<TrialRequest>().$type<TrialRequest>(),
     status: p.enum([...trialStatuses]),
-    /** What is known so far; grows while it runs. */
+    /** Empty until it is done. */
     results: p.json<readonly TrialResult[]>().$type<readonly TrialResult[]>(),
+    /** What its runs wrote while they were under way; only ever grows. */
+    output: p.json<readonly TrialOutput[]>().$type<readonly TrialOutput[]>(),
     /** Why it could not be run, for its student; null unless ERROR. */
     problem: p.text().strictNullable(),
     finishedAt: instant().strictNullable(),

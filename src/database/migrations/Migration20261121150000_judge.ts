@@ -54,6 +54,9 @@ export class Migration20261121150000_judge extends Migration {
       `alter table "submissions"."test_case_results" add constraint "test_case_results_verdict_check" check ("verdict" in ('accepted', 'wrong-answer', 'time-limit', 'memory-limit', 'output-limit', 'run-error', 'compile-error', 'check-failed'));`,
     );
 
+    this.addSql(`alter table "submissions"."trial_runs" add "output" jsonb not null default '[]';`);
+    this.addSql(`alter table "submissions"."trial_runs" alter column "output" drop default;`);
+
     this.addSql(
       `alter table "catalogue"."reference_measures" add constraint "reference_measures_revision_id_foreign" foreign key ("revision_id") references "catalogue"."exercise_revisions" ("id");`,
     );
