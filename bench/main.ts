@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { readRunnerSettings } from '../src/config.ts';
 import { openSandbox } from '../src/sandbox/choose.ts';
 import { containerOptions, dockerEngine, type DockerEngine, DockerSandbox } from '../src/sandbox/docker.ts';
 import type { Sandbox, SandboxJob } from '../src/sandbox/sandbox.ts';
@@ -82,7 +83,7 @@ interface Engines {
 
 async function openEngines(): Promise<Engines> {
   const [docker, bubblewrap] = [
-    await openSandbox('docker', { onMessage: progress, pool: 'auto' }),
+    await openSandbox('docker', { onMessage: progress, pool: 'auto', runner: readRunnerSettings(process.env) }),
     await openSandbox('bubblewrap', { onMessage: () => undefined, pool: 'auto' }),
   ];
   const missing = [docker, bubblewrap].flatMap(({ sandbox, probes }) =>

@@ -8,6 +8,7 @@ import { openSandbox } from '../../src/sandbox/choose.ts';
 import { judgeProject } from '../../src/sandbox/project-checks.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 import { projectChecks } from './real-sandboxes.ts';
+import { runner } from '../support/runner.ts';
 
 async function readFixture(language: Language) {
   const folder = join(import.meta.dirname, 'call-fixtures', language);
@@ -17,7 +18,7 @@ async function readFixture(language: Language) {
 }
 
 await describeEachSandbox('tests by calls', (kind) => {
-  const opened = openSandbox(kind, { onMessage: () => undefined });
+  const opened = openSandbox(kind, { onMessage: () => undefined, runner });
 
   test.each([
     ['javascript', 'test/shapes.test.js', 13],

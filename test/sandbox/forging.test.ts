@@ -9,6 +9,7 @@ import { describeEachSandbox } from '../support/sandboxes.ts';
 import * as javascript from './cheats-javascript.ts';
 import * as python from './cheats-python.ts';
 import { limits, projectChecks } from './real-sandboxes.ts';
+import { runner } from '../support/runner.ts';
 
 const paths = {
   javascript: { module: 'src/sum.js', visible: 'test/visible.test.js', hidden: 'test/hidden.test.js' },
@@ -53,7 +54,7 @@ async function judgeModule(sandbox: Sandbox, language: Cheated, testStyle: TestS
 const opened = new Map<Sandbox['kind'], ReturnType<typeof openSandbox>>();
 
 async function open(kind: Sandbox['kind']): Promise<Sandbox> {
-  const opening = opened.get(kind) ?? openSandbox(kind, { onMessage: () => undefined });
+  const opening = opened.get(kind) ?? openSandbox(kind, { onMessage: () => undefined, runner });
   opened.set(kind, opening);
   const { sandbox, probes } = await opening;
   if (sandbox === null) throw new Error(JSON.stringify(probes));
