@@ -6,7 +6,7 @@
  * bytes; an argument list is a block of strings that each end with a NUL. The other side is src/sandbox/agent-protocol.ts.
  *
  * In:   'F' file     flags u8 (1 executable, 2 only for the group), group u32, path block, content (the rest)
- *       'B' boot     user u32, processes u32, file bytes u64, arguments block: starts an interpreter that waits for its program
+ *       'B' boot     user u32, processes u32, file bytes u64, memory bytes u64, arguments block: starts an interpreter that waits for its program
  *       'R' run      user u32, peer's user u32, flags u8 (1: in the booted interpreter), wall ms u32, CPU ms u32, memory bytes u64,
  *                    processes u32, output bytes u32, file bytes u64, report bytes u32, artifact bytes u32; blocks: arguments,
  *                    peer's arguments (empty: none), artifact's path below /tmp (empty: none), standard input
@@ -188,6 +188,13 @@ static uint64_t rusage_us(int who) {
   return time_us(usage.ru_utime) + time_us(usage.ru_stime);
 }
 
+static uint64_t process_us(pid_t pid) {
+  clockid_t clock;
+  struct timespec time;
+  if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+  return time.tv_sec * 1000000ull + time.tv_nsec / 1000;
+}
+
 /* The text of a small file of the kernel's; false where it cannot be read, such as that of a process that has ended. */
 static int read_text(const char *path, char *text, size_t size) {
   int descriptor = open(path, O_RDONLY | O_CLOEXEC);
@@ -217,20 +224,22 @@ static uint64_t read_number(const char *path, const char *key) {
 
 /* ---- Meters ---- */
 
+static uint64_t less(uint64_t value, uint64_t taken_off) { return value > taken_off ? value - taken_off : 0; }
+
 /* Where the container's own cgroup tells what it uses; version 1 has a folder for each kind. */
 struct cgroup {
   const char *cpu, *cpu_key;
   uint64_t cpu_unit_ns;
-  const char *memory, *memory_peak, *memory_stat, *oom_kills, *limit_hits, *limit_hits_key, *processes_max, *processes_events;
+  const char *memory, *memory_peak, *memory_stat, *oom_kills, *limit_hits, *limit_hits_key, *processes, *processes_max, *processes_events;
 };
 static const struct cgroup versions[] = {
     {"/sys/fs/cgroup/cpuacct/cpuacct.usage", NULL, 1, "/sys/fs/cgroup/memory/memory.usage_in_bytes",
      "/sys/fs/cgroup/memory/memory.max_usage_in_bytes", "/sys/fs/cgroup/memory/memory.stat",
-     "/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory/memory.failcnt", NULL, "/sys/fs/cgroup/pids/pids.max",
-     "/sys/fs/cgroup/pids/pids.events"},
+     "/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory/memory.failcnt", NULL, "/sys/fs/cgroup/pids/pids.current",
+     "/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids/pids.events"},
     {"/sys/fs/cgroup/cpu.stat", "usage_usec ", 1000, "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.peak",
      "/sys/fs/cgroup/memory.stat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory.events", "max ",
-     "/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids.events"},
+     "/sys/fs/cgroup/pids.current", "/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids.events"},
 };
 /* Null where there is none: then /proc is sampled. */
 static const struct cgroup *cgroup;
@@ -270,7 +279,11 @@ static uint64_t reclaimable_bytes(void) {
 static struct usage cgroup_usage(void) {
   uint64_t all = read_number(cgroup->memory, NULL), reclaimable = reclaimable_bytes();
   uint64_t cpu_us = read_number(cgroup->cpu, cgroup->cpu_key) * cgroup->cpu_unit_ns / 1000, own_us = rusage_us(RUSAGE_SELF);
-  return (struct usage){.cpu_us = cpu_us > own_us ? cpu_us - own_us : 0, .memory = all > reclaimable ? all - reclaimable : 0};
+  return (struct usage){
+      .cpu_us = less(cpu_us, own_us),
+      .memory = less(all, reclaimable),
+      .processes = less(read_number(cgroup->processes, NULL), 1),
+  };
 }
 
 /* Pages and names below the writable folders and detached System V segments: memory that no process shows as its own. */
@@ -305,13 +318,14 @@ static struct usage proc_usage(void) {
     char path[64], text[8192];
     int pid = atoi(entry->d_name);
     if (pid <= 1) continue;
+    /* Its own time to the microsecond, that of the children it waited for in ticks. */
+    usage.cpu_us += process_us(pid);
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     /* The second field, the name, may contain spaces and brackets. */
     char *fields = read_text(path, text, sizeof text) ? strrchr(text, ')') : NULL;
-    unsigned long long own_user, own_system, waited_user, waited_system;
-    if (fields == NULL || sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &own_user,
-                                 &own_system, &waited_user, &waited_system) != 4) continue;
-    usage.cpu_us += (own_user + own_system + waited_user + waited_system) * tick_us;
+    unsigned long long user, system;
+    const char *format = " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %llu %llu";
+    if (fields != NULL && sscanf(fields + 1, format, &user, &system) == 2) usage.cpu_us += (user + system) * tick_us;
     snprintf(path, sizeof path, "/proc/%d/status", pid);
     if (!read_text(path, text, sizeof text)) continue;
     usage.memory += (number_of(text, "RssAnon:") + number_of(text, "RssShmem:")) * 1024;
@@ -322,8 +336,6 @@ static struct usage proc_usage(void) {
 }
 
 static struct usage read_usage(void) { return cgroup == NULL ? proc_usage() : cgroup_usage(); }
-
-static uint64_t less(uint64_t value, uint64_t taken_off) { return value > taken_off ? value - taken_off : 0; }
 
 /* ---- Files in ---- */
 
@@ -703,7 +715,9 @@ static void sample(struct run *run) {
   struct usage usage = read_usage();
   uint64_t memory = less(usage.memory, run->start.memory), cpu_us = less(usage.cpu_us, run->start.cpu_us);
   if (memory > run->memory_peak) run->memory_peak = memory;
-  if (usage.processes >= run->launch.processes) run->process_limit_hit = 1;
+  /* Where the container's own limit is the run's, refusals are counted; else a run that is at its limit is taken to want more. */
+  int is_counted = run->launch.processes == container_processes();
+  if (!is_counted && usage.processes >= run->launch.processes) run->process_limit_hit = 1;
   if (memory > run->memory_bytes) stop(run, MEMORY_LIMIT);
   else if (cpu_us > run->cpu_us) stop(run, CPU_TIME_LIMIT);
 

@@ -5,13 +5,12 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import Module from 'node:module';
 import { resolve } from 'node:path';
-// What a program's first line of output and its timers need; not `process.stdout` and `stdin`, whose making changes the descriptors.
-import 'node:net';
-import 'node:stream';
 
 const control = 4;
 const maxMessageBytes = 64 * 1024;
 
+// What a program's first line of output takes; not `process.stdout` itself, whose making changes the descriptor.
+await Promise.all([import('node:net'), import('node:tty')]);
 writeSync(control, 'r');
 const message = Buffer.alloc(maxMessageBytes);
 const length = readSync(control, message);
@@ -20,5 +19,5 @@ closeSync(control);
 if (length === 0) process.exit(0);
 const [path, ...programArguments] = message.toString('utf8', 0, length).split('\0');
 process.argv = [process.execPath, resolve(path), ...programArguments];
-// From the event loop, so that no frame of this file is below those of the program.
-setImmediate(Module.runMain, process.argv[1]);
+// Not called from here, so that no frame of this file is below those of the program.
+process.nextTick(Module.runMain, process.argv[1]);

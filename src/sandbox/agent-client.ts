@@ -6,6 +6,7 @@ import { runnerFolder } from './languages.ts';
 import {
   filesOf,
   type Interpreter,
+  maxReportBytes,
   type RunOptions,
   type RunRequest,
   type RunResult,
@@ -128,11 +129,15 @@ export class Agent {
     return this.#within(limits.wallTimeMs + resultSlackMs, 'result', aborted, () => this.#collect(run, options));
   }
 
-  async #collect({ name, artifact }: RunRequest, { onOutput }: RunOptions): Promise<RunResult> {
+  async #collect({ name, artifact, limits }: RunRequest, { onOutput }: RunOptions): Promise<RunResult> {
     const written: Record<OutputStream, Buffer[]> = { stdout: [], stderr: [], report: [], peer: [] };
     const pieces: Buffer[] = [];
+    // The agent keeps to the limits. Where student code shares its user, an answer may be forged.
+    let room = 3 * limits.outputBytes + maxReportBytes + (artifact?.maxBytes ?? 0);
     for (;;) {
       const answer = await this.#next();
+      if ('bytes' in answer) room -= answer.bytes.length;
+      if (room < 0) throw this.#unexpected(answer);
       if (answer.type === 'output') {
         written[answer.stream].push(answer.bytes);
         if (answer.stream !== 'report') onOutput?.(name, answer.stream === 'peer' ? 'stderr' : answer.stream, answer.bytes);

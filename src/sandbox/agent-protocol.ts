@@ -84,7 +84,11 @@ export function fileFrame({ path, content, isExecutable = false }: SandboxFile, 
   return frame('F', [u8(flags), u32(onlyFor ?? 0), text(path), content]);
 }
 
-export function bootFrame(uid: number, limits: Pick<RunLimits, 'processes' | 'diskBytes' | 'memoryBytes'>, argv: string[]): Buffer {
+export function bootFrame(
+  uid: number,
+  limits: Pick<RunLimits, 'processes' | 'diskBytes' | 'memoryBytes'>,
+  argv: string[],
+): Buffer {
   return frame('B', [u32(uid), u32(limits.processes), u64(limits.diskBytes), u64(limits.memoryBytes), list(argv)]);
 }
 

@@ -3,6 +3,7 @@ import { existsSync, lstatSync, readlinkSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Language } from '../domain/check-runs.ts';
 import { Agent, checkFiles } from './agent-client.ts';
@@ -16,6 +17,8 @@ import { type SandboxShape, shapeOf } from './shape.ts';
 import { compileAgent, readToolchain } from './toolchain.ts';
 
 const mebibyte = 1024 * 1024;
+/** An idle agent ends within milliseconds. */
+const leaveMs = 1000;
 /** bwrap's own environment, which code of the same user could read: nothing of ours is in it. */
 const environment = { PATH: '/usr/local/bin:/usr/bin:/bin' };
 
@@ -156,9 +159,12 @@ export class BubblewrapSandbox implements Sandbox {
     if (job.runs.length === 0) return [];
     const member = await this.#pool.take(shapeOf(job), job.label.deadline, options.signal);
     try {
-      return await member.agent.runJob(job, options);
-    } finally {
+      const results = await member.agent.runJob(job, options);
+      void this.#pool.end(member);
+      return results;
+    } catch (error) {
       await this.#pool.end(member);
+      throw error;
     }
   }
 
@@ -186,6 +192,9 @@ export class BubblewrapSandbox implements Sandbox {
     const filterPipe = child.stdio[filterDescriptor];
     if (filterPipe instanceof Writable) filterPipe.on('error', () => undefined).end(filter);
     const destroy = async (): Promise<void> => {
+      // Without input the agent ends by itself. Of a killed sandbox, an orphan would be left to this machine's first process.
+      child.stdin.destroy();
+      await Promise.race([ended, sleep(leaveMs, undefined, { ref: false })]);
       // Its first process dies with it, and all others with that one.
       child.kill('SIGKILL');
       child.stdout.destroy();

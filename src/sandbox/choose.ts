@@ -45,7 +45,8 @@ const engineAnswerMs = 5_000;
 
 const fixes = {
   docker: 'start the Docker engine (systemctl start docker) and let this user reach it (usermod -aG docker USER)',
-  bubblewrap: 'apt-get install -y bubblewrap python3 gcc libc6-dev; as an ordinary user, user namespaces have to be allowed as well',
+  bubblewrap:
+    'apt-get install -y bubblewrap python3 gcc libc6-dev; as an ordinary user, user namespaces have to be allowed as well',
 } as const;
 
 interface Attempt {

@@ -162,7 +162,8 @@ export class DockerSandbox implements Sandbox {
   readonly languages: ReadonlyMap<Language, string>;
   readonly #engine: DockerEngine;
   readonly #runtime: string | undefined;
-  readonly #poolId = randomUUID();
+  /** Value of the label `atelier.pool` of all its containers. */
+  readonly poolId = randomUUID();
   readonly #pool: Pool<PooledContainer>;
 
   /** `imageId`: the content address of a runner image (`ensureRunnerImage`) that is present on `engine`. */
@@ -171,7 +172,7 @@ export class DockerSandbox implements Sandbox {
     this.identity = imageId;
     this.languages = languages;
     this.#runtime = runtime;
-    this.#pool = new Pool((shape, until) => this.#open(shape, until), pool);
+    this.#pool = new Pool((shape, until, signal) => this.#open(shape, until, signal), pool);
   }
 
   async run(job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
@@ -228,7 +229,7 @@ export class DockerSandbox implements Sandbox {
     }
   }
 
-  async #open(shape: SandboxShape, until: Date | null): Promise<PooledContainer> {
+  async #open(shape: SandboxShape, until: Date | null, signal: AbortSignal): Promise<PooledContainer> {
     const usableUntil = until ?? new Date(Date.now() + lifeMs);
     let container: Docker.Container | null = null;
     let stream: EngineStream | null = null;
@@ -238,10 +239,12 @@ export class DockerSandbox implements Sandbox {
       if (container !== null) await this.#remove(container);
     };
     try {
-      const settings = { image: this.identity, shape, runtime: this.#runtime, poolId: this.#poolId, deadline: usableUntil };
+      const settings = { image: this.identity, shape, runtime: this.#runtime, poolId: this.poolId, deadline: usableUntil };
       container = await this.#engine.createContainer(containerOptions(settings));
+      signal.throwIfAborted();
       // Before the start, or the agent's first words are lost.
       stream = await container.attach({ stream: true, stdin: true, stdout: true, stderr: true, hijack: true });
+      signal.throwIfAborted();
       const connection = connectionOf(this.#engine, stream);
       await container.start();
       const agent = new Agent(connection);

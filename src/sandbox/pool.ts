@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, freemem, totalmem } from 'node:os';
 import { abortOf } from './agent-client.ts';
 import { SandboxError } from './sandbox.ts';
 import type { SandboxShape } from './shape.ts';
@@ -12,8 +12,13 @@ export interface PoolMember {
   destroy(): Promise<void>;
 }
 
-/** Starts a sandbox that is usable until `until` at least. @throws SandboxError */
-export type OpenMember<Member> = (shape: SandboxShape, until: Date | null) => Promise<Member>;
+/**
+ * Starts a sandbox that is usable until `until`, where that is given. After `signal` is aborted nobody waits for it any more, and it may
+ * end what it has begun.
+ *
+ * @throws SandboxError
+ */
+export type OpenMember<Member> = (shape: SandboxShape, until: Date | null, signal: AbortSignal) => Promise<Member>;
 
 /** How many sandboxes are kept ready; `auto`: from the machine's cores and memory; 0: none. */
 export type PoolSize = number | 'auto';
@@ -34,17 +39,22 @@ const openTimeoutMs = 60_000;
 /** After a start in advance has failed; jobs do not wait for that. */
 const failurePauseMs = 5_000;
 
+interface Kept<Member> {
+  readonly member: Member;
+  readonly since: number;
+}
+
 interface Shelf<Member> {
   readonly shape: SandboxShape;
-  readonly ready: { readonly member: Member; readonly since: number }[];
+  readonly ready: Kept<Member>[];
   readonly starting: Promise<Member>[];
   takenAt: number;
 }
 
 function sizeOf(size: PoolSize): number {
   if (size !== 'auto') return size;
-  const affordable = Math.floor((process.constrainedMemory() || process.availableMemory()) * idleMemoryShare) / idleMemberBytes;
-  return Math.max(1, Math.min(2 * availableParallelism(), Math.floor(affordable)));
+  const affordable = Math.floor((totalmem() * idleMemoryShare) / idleMemberBytes);
+  return Math.max(1, Math.min(2 * availableParallelism(), affordable));
 }
 
 /**
@@ -83,7 +93,7 @@ export class Pool<Member extends PoolMember> {
     this.#shelves.set(key, shelf);
     shelf.takenAt = Date.now();
     this.#recent.push(key);
-    this.#recent.splice(0, this.#recent.length - 2 * this.#size);
+    this.#recent.splice(0, Math.max(0, this.#recent.length - 2 * this.#size));
 
     const member = this.#takeReady(shelf, until) ?? (await this.#awaitStart(shelf, until, signal));
     this.#inUse.add(member);
@@ -121,30 +131,30 @@ export class Pool<Member extends PoolMember> {
 
   async #awaitStart(shelf: Shelf<Member>, until: Date, signal: AbortSignal): Promise<Member> {
     const inAdvance = shelf.starting.shift();
-    const started = inAdvance ?? this.#start(shelf.shape, until);
+    if (inAdvance === undefined) return this.#start(shelf.shape, until, signal);
     try {
-      const member = await Promise.race([started, abortOf(signal)]);
-      if (inAdvance === undefined || member.usableUntil >= until) return member;
+      const member = await Promise.race([inAdvance, abortOf(signal)]);
+      if (member.usableUntil >= until) return member;
       void this.#destroy(member);
-    } catch (error) {
-      // Nobody waits any more for what is still being started.
-      started.then((late) => this.#destroy(late)).catch(() => undefined);
+    } catch {
+      inAdvance.then((member) => this.#keep(shelf, member)).catch(() => undefined);
       signal.throwIfAborted();
-      if (inAdvance === undefined) throw error;
     }
-    // What was started in advance is of no use, or did not start: once more, for this job alone.
-    return this.#awaitStart({ ...shelf, starting: [] }, until, signal);
+    // What was started in advance is of no use, or did not start.
+    return this.#start(shelf.shape, until, signal);
   }
 
-  async #start(shape: SandboxShape, until: Date | null): Promise<Member> {
-    const opened = this.#open(shape, until);
-    const late = Promise.withResolvers<never>();
+  async #start(shape: SandboxShape, until: Date | null, signal?: AbortSignal): Promise<Member> {
+    const late = new AbortController();
     const error = new SandboxError('the sandbox does not start', { transient: true });
-    const timer = setTimeout(() => late.reject(error), openTimeoutMs).unref();
+    const timer = setTimeout(() => late.abort(error), openTimeoutMs).unref();
+    const given = signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]);
+    const opened = this.#open(shape, until, given);
     try {
-      return await Promise.race([opened, late.promise]);
+      return await Promise.race([opened, abortOf(given)]);
     } catch (reason) {
-      if (reason === error) opened.then((member) => this.#destroy(member)).catch(() => undefined);
+      opened.then((member) => this.#destroy(member)).catch(() => undefined);
+      given.throwIfAborted();
       throw reason;
     } finally {
       clearTimeout(timer);
@@ -163,7 +173,7 @@ export class Pool<Member extends PoolMember> {
     if (this.#isClosed) return;
     const now = Date.now();
     for (const [key, shelf] of this.#shelves) {
-      const isWanted = ({ since }: { since: number }, index: number) =>
+      const isWanted = ({ since }: Kept<Member>, index: number) =>
         now - since < maxAgeMs && index >= shelf.ready.length - this.#target(key, shelf);
       const kept = shelf.ready.filter(isWanted);
       for (const old of shelf.ready.splice(0, shelf.ready.length, ...kept)) {
@@ -200,7 +210,7 @@ export class Pool<Member extends PoolMember> {
     let mostMissing = 0;
     for (const [key, shelf] of this.#shelves) {
       const missing = this.#target(key, shelf) - shelf.ready.length - shelf.starting.length;
-      if (missing <= mostMissing || process.availableMemory() < shelf.shape.memoryBytes + spareMemoryBytes) continue;
+      if (missing <= mostMissing || freemem() < shelf.shape.memoryBytes + spareMemoryBytes) continue;
       mostMissing = missing;
       mostWanted = shelf;
     }
@@ -210,32 +220,37 @@ export class Pool<Member extends PoolMember> {
   #startInAdvance(shelf: Shelf<Member>): void {
     const started = this.#start(shelf.shape, null);
     shelf.starting.push(started);
-    /** False where a job has taken it while it was being started. */
-    const isOurs = (): boolean => {
-      const index = shelf.starting.indexOf(started);
-      if (index >= 0) shelf.starting.splice(index, 1);
-      return index >= 0;
-    };
-    void started.then(
-      (member) => {
-        if (isOurs()) this.#keep(shelf, member);
-      },
-      () => {
-        if (isOurs()) this.#pausedUntil = Date.now() + failurePauseMs;
-      },
-    );
+    void this.#awaitInAdvance(shelf, started);
+  }
+
+  /** Whoever has taken it off the shelf while it was being started has it. */
+  async #awaitInAdvance(shelf: Shelf<Member>, started: Promise<Member>): Promise<void> {
+    const isTaken = (): boolean => !shelf.starting.includes(started);
+    const takeOff = () => void shelf.starting.splice(shelf.starting.indexOf(started), 1);
+    try {
+      const member = await started;
+      if (isTaken()) return;
+      takeOff();
+      this.#keep(shelf, member);
+    } catch {
+      this.#pausedUntil = Date.now() + failurePauseMs;
+      if (!isTaken()) takeOff();
+    }
   }
 
   #keep(shelf: Shelf<Member>, member: Member): void {
     if (this.#isClosed) return void this.#destroy(member);
     const kept = { member, since: Date.now() };
     shelf.ready.push(kept);
-    void member.ended.then(() => {
-      const index = shelf.ready.indexOf(kept);
-      if (index < 0) return;
-      shelf.ready.splice(index, 1);
-      void this.#destroy(member);
-    });
+    void this.#dropWhenEnded(shelf, kept);
     this.#tend();
+  }
+
+  async #dropWhenEnded(shelf: Shelf<Member>, kept: Kept<Member>): Promise<void> {
+    await kept.member.ended;
+    const index = shelf.ready.indexOf(kept);
+    if (index < 0) return;
+    shelf.ready.splice(index, 1);
+    void this.#destroy(kept.member);
   }
 }

@@ -201,10 +201,11 @@ async function leftovers(academy: Academy, rows: readonly SubmissionRow[]): Prom
     left.push(...sandboxProcesses(academy).map((pid) => `a sandbox runs for nobody: process ${pid}`));
   }
   if (academy.sandbox === 'docker') {
-    const containers = await dockerEngine().listContainers({ all: true, filters: { label: ['atelier.submission'] } });
-    const own = new Set(rows.map(({ id }) => id));
-    for (const { Labels, Id } of containers) {
-      if (own.has(Labels['atelier.submission'] ?? '')) left.push(`container ${Id.slice(0, 12)} is left`);
+    // Those of jobs; what waits in a pool has no job's name.
+    const containers = await dockerEngine().listContainers({ all: true, filters: { label: ['atelier.pool'] } });
+    const own = rows.map(({ id }) => `/atelier-${id}-`);
+    for (const { Names, Id } of containers) {
+      if (Names.some((name) => own.some((prefix) => name.startsWith(prefix)))) left.push(`container ${Id.slice(0, 12)} is left`);
     }
   }
   return left;

@@ -1,3 +1,4 @@
+import { describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { defaultRubric, type ProjectChecks, type RunLimits } from '../../src/domain/exercises.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
@@ -66,4 +67,21 @@ export async function runOne(
   const [result] = await sandbox.run(jobOf(files, [{ name: 'only', argv, limits: { ...limits, ...changed } }]), options());
   if (result === undefined) throw new Error('no result');
   return result;
+}
+
+/** The same tests with every sandbox that this machine has. */
+export async function describeReal(tests: (sandbox: Sandbox) => void): Promise<void> {
+  for (const { kind, sandbox, reason } of [await openReal('docker'), await openReal('bubblewrap')]) {
+    if (sandbox !== null) {
+      describe(kind, () => {
+        tests(sandbox);
+      });
+      continue;
+    }
+    (isRequired ? describe : describe.skip)(`${kind} is not usable: ${reason}`, () => {
+      test('required in CI', () => {
+        expect(kind).toBe('usable');
+      });
+    });
+  }
 }
