@@ -12,7 +12,7 @@ export interface Cheat {
   readonly passesInSharedProcess?: true;
 }
 
-export const tests = {
+const tests = {
   'test/visible.test.js': `import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sum } from '../src/sum.js';
@@ -32,9 +32,9 @@ test('near', () => {
 });
 `,
 } as const;
-export const hiddenCount = 6;
+const hiddenCount = 6;
 
-export const honest = `export class Pair { constructor(a, b) { this.a = a; this.b = b; } product() { return this.a * this.b; } }
+const honest = `export class Pair { constructor(a, b) { this.a = a; this.b = b; } product() { return this.a * this.b; } }
 export const sum = (list) => {
   if (!Array.isArray(list)) throw new TypeError('no list');
   return list.reduce((total, item) => total + item, 0);
@@ -43,7 +43,7 @@ export const double = (list) => list.map((item) => 2 * item);
 export const later = async (list) => sum(list);
 `;
 
-export const moduleOf = ({ prelude, answer = '() => undefined' }: Cheat) => `${prelude}
+const moduleOf = ({ prelude, answer = '() => undefined' }: Cheat) => `${prelude}
 const answer = ${answer};
 export const sum = (...args) => answer(...args);
 export const double = (...args) => answer(...args);
@@ -66,7 +66,7 @@ const say = (line) => { try { fs.writeSync(3, line + '\\n'); } catch {} };
 ${lines}`;
 const guesses = (reply: string) => sayRaw(`for (let id = 1; id < 200; id++) say(JSON.stringify({ id, ${reply} }));`);
 
-export const cheats: readonly Cheat[] = [
+const cheats: readonly Cheat[] = [
   { name: 'a printed report, and exit 0', prelude: `console.log('ok 1 - sum\\n1..1'); console.log(${junit}); process.exit(0);` },
   { name: 'exit 0 when it is called', prelude: '', answer: '() => process.exit(0)' },
   { name: 'exit 0 at the end', prelude: `process.on('exit', () => { process.exitCode = 0; });` },
@@ -235,3 +235,6 @@ for (const pid of fs.readdirSync('/proc').filter((name) => /^\\d+$/.test(name) &
 }`,
   },
 ];
+
+/** An exercise of two suites, its honest solution, and those that are none. */
+export const javascript = { tests, hiddenCount, honest, moduleOf, cheats } as const;

@@ -1,9 +1,9 @@
 import type { Cheat } from './cheats-javascript.ts';
 
 const hiddenNames = ['sum', 'list', 'refused', 'near', 'fields', 'member'];
-export const hiddenCount = hiddenNames.length;
+const hiddenCount = hiddenNames.length;
 
-export const tests = {
+const tests = {
   'test/test_visible.py': `import sys
 import unittest
 from pathlib import Path
@@ -48,7 +48,7 @@ class HiddenTest(unittest.TestCase):
 `,
 } as const;
 
-export const honest = `from dataclasses import dataclass
+const honest = `from dataclasses import dataclass
 
 
 @dataclass
@@ -75,7 +75,7 @@ const plain = `def answer(*args, **kwargs):
     return None
 `;
 
-export const moduleOf = ({ prelude, answer = plain }: Cheat) => `${prelude}
+const moduleOf = ({ prelude, answer = plain }: Cheat) => `${prelude}
 ${answer}
 
 
@@ -135,7 +135,7 @@ def say(line):
         pass
 ${lines}`;
 
-export const cheats: readonly Cheat[] = [
+const cheats: readonly Cheat[] = [
   { name: 'a printed report, and os._exit(0)', prelude: `import os\nprint("OK")\nos._exit(0)` },
   { name: 'os._exit(0) when it is called', prelude: 'import os', answer: returning('os._exit(0)') },
   { name: 'sys.exit(0) when it is called', prelude: 'import sys', answer: returning('sys.exit(0)') },
@@ -347,3 +347,6 @@ for path in glob.glob("/proc/[0-9]*"):
                 pass`,
   },
 ];
+
+/** An exercise of two suites, its honest solution, and those that are none. */
+export const python = { tests, hiddenCount, honest, moduleOf, cheats } as const;

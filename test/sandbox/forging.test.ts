@@ -6,8 +6,8 @@ import { openSandbox, probeSandboxes } from '../../src/sandbox/choose.ts';
 import { judgeProject } from '../../src/sandbox/project-checks.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
-import * as javascript from './cheats-javascript.ts';
-import * as python from './cheats-python.ts';
+import { javascript } from './cheats-javascript.ts';
+import { python } from './cheats-python.ts';
 import { limits, projectChecks } from './real-sandboxes.ts';
 import { runner } from '../support/runner.ts';
 
