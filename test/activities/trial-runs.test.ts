@@ -15,6 +15,7 @@ import { createStudentWithTask, publishDemoCourse, roomyQueue, selectExerciseId 
 import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 import { createActivityEnvironment } from '../support/temporal.ts';
+import { waitFor } from '../support/wait.ts';
 
 /** Stands in for a sandbox: it says what a test wants it to say. */
 class FakeSandbox implements Sandbox {
@@ -220,6 +221,49 @@ await describeEachSandbox('trying code', (kind) => {
     const { runId, look } = await store({ sourceCode }, 'zwölf', slug);
     await make(runId, real);
     expect((await look()).results).toMatchObject([{ name: 'program', exitCode: 0, stdout: 'ZWÖLF\n', tests: null }]);
+  });
+
+  it('a program is tried on its samples, one result each, or on an input', async () => {
+    const path = join(import.meta.dirname, '../../content/demo/exercises/dry-causeway/solution/main.py');
+    const right = { path: 'main.py', content: readFileSync(path, 'utf8') };
+    const good = await store({ files: [right] }, null, 'dry-causeway');
+    await make(good.runId, real);
+    const seen = { tests: null, verdict: 'accepted', message: '', diff: null };
+    const names = ['samples/1', 'samples/2', 'samples/3'];
+    expect((await good.look()).results).toMatchObject(names.map((name) => ({ ...seen, name, exitCode: 0 })));
+    const wrong = await store({ files: [{ path: 'main.py', content: 'print(75, 74)' }] }, null, 'dry-causeway');
+    await make(wrong.runId, real);
+    expect((await wrong.look()).results[0]).toMatchObject({
+      name: 'samples/1',
+      stdout: '75 74\n',
+      verdict: 'wrong-answer',
+      message: 'word 2 (line 1): expected "75", found "74"',
+      diff: '-75\n-75\n+75 74\n ',
+    });
+    const own = await store({ files: [right] }, '1 2\n0 0.5\n10 1.0\n', 'dry-causeway');
+    await make(own.runId, real);
+    expect((await own.look()).results).toMatchObject([{ name: 'program', stdout: '10.0\n10\n', verdict: null }]);
+  });
+
+  it('what is no program is not run, and says why', async () => {
+    const starter = await store({}, null, 'dry-causeway');
+    await make(starter.runId, real);
+    expect((await starter.look()).results).toMatchObject([
+      { name: 'compile', verdict: 'compile-error', stderr: expect.stringContaining('several programs: main.py, main.js') },
+    ]);
+  });
+
+  it('what a program writes is seen while it runs', async () => {
+    const code = 'import sys, time\nprint("begun", flush=True)\ntime.sleep(600)';
+    const { runId, look } = await store({ files: [{ path: 'main.py', content: code }] }, '', 'dry-causeway');
+    const made = make(runId, real);
+    const output = [{ run: 'program', stream: 'stdout', text: 'begun\n' }];
+    expect(await waitFor('output', async () => ((await look()).output.length > 0 ? look() : null))).toMatchObject({
+      status: 'RUNNING',
+      output,
+    });
+    await made;
+    expect(await look()).toMatchObject({ status: 'DONE', results: [{ status: 'wall-time-limit', stdout: 'begun\n' }], output });
   });
 
   it('a loop and a flood end at the limits of a trial', async () => {
