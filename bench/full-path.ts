@@ -20,6 +20,9 @@ export interface FullPath {
   readonly phases: Readonly<Record<'POST answered' | 'judging begins' | 'runs' | 'judging without runs', Summary>>;
 }
 
+/** `program`: three cases; `project`: lint and two suites of tests. */
+export type FullPaths = Readonly<Record<'program' | 'project', FullPath>>;
+
 const Verdict = z.object({
   id: z.uuid(),
   begun: z.date(),

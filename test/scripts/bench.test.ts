@@ -129,6 +129,13 @@ describe('processor time', () => {
 });
 
 describe('report', () => {
+  const fullPath = {
+    perMinute: 640,
+    cpuMsPerVerdict: null,
+    openAtOnce: 16,
+    overheadMs: of(120),
+    phases: { 'POST answered': of(40), 'judging begins': of(60), runs: of(300), 'judging without runs': of(50) },
+  };
   const measured: Measurements = {
     machine: { cores: 2, processor: 'some', memoryGigabytes: 8, kernel: 'linux 6', loadPerCore: 0.01 },
     latencies: {
@@ -141,13 +148,7 @@ describe('report', () => {
       jobs: { '1': of(500), '2': of(900), '4': of(1000), '8': of(1080) },
     },
     testsPerSecond: { trivial: 160 },
-    fullPath: {
-      perMinute: 640,
-      cpuMsPerVerdict: null,
-      openAtOnce: 16,
-      overheadMs: of(120),
-      phases: { 'POST answered': of(40), 'judging begins': of(60), runs: of(300), 'judging without runs': of(50) },
-    },
+    fullPath: { program: fullPath, project: { ...fullPath, perMinute: 200 } },
   };
 
   test('the figures of the agreed form, null where nothing was measured', () => {
@@ -160,6 +161,7 @@ describe('report', () => {
       jobsPerMinute: { '1': 500, '2': 900, '4': 1000, '8': 1080 },
       containerCeilingPerMinute: 1200,
       fullPathPerMinute: 640,
+      fullPathProjectPerMinute: 200,
       submitToVerdictOverheadMs: 120,
     });
     expect(toJson({ ...measured, rates: {}, fullPath: null })).toMatchObject({
