@@ -35,12 +35,17 @@ export default {
     only('sandbox', ['domain/']),
     only('git', ['domain/']),
     only('storage', []),
+    only('assistants', []),
     only('mail', ['services/', 'trace']),
     only('temporal', ['domain/', 'workflows/contract', 'workflows/trace-header', 'trace'], { to: value }),
     only('temporal', ['domain/', 'workflows/', 'trace']),
-    only('api', ['services/', 'temporal/', 'domain/', 'git/', 'database/orm', 'config', 'logger', 'trace'], {
-      from: { pathNot: '^src/api/server' },
-    }),
+    only(
+      'api',
+      ['services/', 'temporal/', 'domain/', 'git/', 'database/orm', 'assistants/assistant', 'config', 'logger', 'trace'],
+      {
+        from: { pathNot: '^src/api/server' },
+      },
+    ),
     only('embedded', ['config']),
     {
       name: 'contracts-are-shared',

@@ -1,8 +1,8 @@
 /**
- * `node lint.mjs javascript|python CONFIG`: lints the student's files below the current folder with the exercise's configuration and
- * writes a JSON array of `{file, line, rule, severity, message}` to descriptor 3. JavaScript: an oxlint configuration; Python: ruff's
- * options as JSON. Exit code 0 also with findings, such as that a file cannot be read; 1 with no report where the linter or its
- * configuration fails, whatever the student's files are.
+ * `node lint.mjs javascript|typescript|python [CONFIG]`: lints the student's files below the current folder and writes a JSON array of
+ * `{file, line, rule, severity, message}` to descriptor 3. CONFIG is, for JavaScript and TypeScript, an oxlint configuration; for Python,
+ * ruff's options as JSON. Without it the linter's own defaults are used, and all findings are warnings. Exit code 0 also with findings,
+ * such as that a file cannot be read; 1 with no report where the linter or its configuration fails, whatever the student's files are.
  */
 import { isUtf8 } from 'node:buffer';
 import { execFile } from 'node:child_process';
@@ -55,10 +55,13 @@ function* groups(files) {
   if (group.length > 0) yield group;
 }
 
+/** Named all the same: without a configuration oxlint takes that of the work folder, which is the student's. */
+const oxlintDefaults = new URL('lint-defaults.json', import.meta.url).pathname;
+
 /** `{diagnostics, problem}`: the findings in oxlint's own shape, null where it crashed or said no; `problem` is what it said. */
 async function runOxlint(config, files) {
   const oxlint = new URL('node_modules/oxlint/bin/oxlint', import.meta.url).pathname;
-  const flags = ['-c', config, '--format=json', '--disable-nested-config', '--no-ignore', '--threads=1'];
+  const flags = ['-c', config ?? oxlintDefaults, '--format=json', '--disable-nested-config', '--no-ignore', '--threads=1'];
   return new Promise((resolve) => {
     execFile(process.execPath, [oxlint, ...flags, ...files], { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
       try {
@@ -71,6 +74,19 @@ async function runOxlint(config, files) {
   });
 }
 
+let isConfigChecked = false;
+
+/**
+ * Tries the configuration on a file of ours: what fails although this works is due to the student's files. Asked only once something
+ * has failed, as it takes as long as the linting itself.
+ */
+async function checkConfig(config) {
+  if (isConfigChecked) return;
+  const { diagnostics, problem } = await runOxlint(config, [import.meta.filename]);
+  if (diagnostics === null) throw new Error(problem);
+  isConfigChecked = true;
+}
+
 /** Where a file makes the linter crash, halves what is left until that file is alone, so that the others keep their findings. */
 async function diagnose(config, files) {
   const { diagnostics } = await runOxlint(
@@ -78,6 +94,7 @@ async function diagnose(config, files) {
     files.map((file) => `./${file}`),
   );
   if (diagnostics !== null) return diagnostics.map(readDiagnostic);
+  await checkConfig(config);
   if (files.length === 1) return [notLintable(files[0])];
   const half = Math.ceil(files.length / 2);
   return [...(await diagnose(config, files.slice(0, half))), ...(await diagnose(config, files.slice(half)))];
@@ -98,9 +115,6 @@ function readDiagnostic({ filename, labels, code, severity, message }) {
  * Files are named one by one and ignore files are off: a student's own configuration, or an ignore file, must not hide findings.
  */
 async function lintJavaScript(config) {
-  // The exercise's configuration is tried on a file of ours: what fails after that is due to the student's files.
-  const { diagnostics, problem } = await runOxlint(config, [import.meta.filename]);
-  if (diagnostics === null) throw new Error(problem);
   const files = studentFiles(new Set(['.js', '.mjs', '.cjs', '.jsx', '.ts', '.mts', '.cts', '.tsx']));
   const readable = files.filter((file) => isUtf8(readFileSync(file)));
   const findings = files.filter((file) => !readable.includes(file)).map(notUtf8);
@@ -122,7 +136,7 @@ function lintPython(configPath) {
   // V8's optimising compiler takes 120 to 250 MB and most of the time for code that runs once: over the limit of many an exercise.
   setFlagsFromString('--no-wasm-tier-up');
   setFlagsFromString('--no-wasm-dynamic-tiering');
-  const config = JSON.parse(readFileSync(configPath, 'utf8'));
+  const config = configPath === undefined ? {} : JSON.parse(readFileSync(configPath, 'utf8'));
   let workspace = openRuff(config);
   return studentFiles(new Set(['.py'])).flatMap((file) => {
     const source = readFileSync(file, 'utf8');
@@ -152,12 +166,14 @@ function clean(text, maxLength) {
 }
 
 const [language, config] = process.argv.slice(2);
-const all = language === 'javascript' ? await lintJavaScript(config) : lintPython(config);
+const all = language === 'python' ? lintPython(config) : await lintJavaScript(config);
 const findings = all
   .toSorted((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1))
   .slice(0, maxFindings)
   .map((finding) => ({
     ...finding,
+    // Nobody has chosen what the defaults say: it decides nothing.
+    ...(config === undefined && { severity: 'warning' }),
     file: clean(finding.file, maxFileLength),
     message: clean(finding.message, maxMessageLength),
   }));

@@ -4,6 +4,7 @@ The readable report goes to standard error. Exit code 1 where anything failed. O
 its test; a file that cannot be imported is one testcase with an error.
 """
 
+import functools
 import importlib.util
 import os
 import re
@@ -27,8 +28,9 @@ def clean(text):
 class Result(unittest.TextTestResult):
     """Keeps one outcome per test; the first problem of a test is the one that is told."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, find_fault, **kwargs):
         super().__init__(*args, **kwargs)
+        self.find_fault = find_fault
         self.outcomes = {}
         self.seconds = {}
 
@@ -45,9 +47,13 @@ class Result(unittest.TextTestResult):
         if previous is None or previous[0] == "passed":
             self.outcomes[test.id()] = (element, message)
 
+    def note_passed(self, test):
+        fault = self.find_fault()
+        self.note(test, "passed" if fault is None else "error", fault or "")
+
     def addSuccess(self, test):
         super().addSuccess(test)
-        self.note(test, "passed")
+        self.note_passed(test)
 
     def addFailure(self, test, err):
         super().addFailure(test, err)
@@ -70,7 +76,7 @@ class Result(unittest.TextTestResult):
 
     def addExpectedFailure(self, test, err):
         super().addExpectedFailure(test, err)
-        self.note(test, "passed")
+        self.note_passed(test)
 
     def addUnexpectedSuccess(self, test):
         super().addUnexpectedSuccess(test)
@@ -94,11 +100,8 @@ def testcase(name, seconds, element, message):
     return f"{opening}<{element}>{escape(clean(message))}</{element}></testcase>"
 
 
-def main(paths):
-    # Children must not hold the report open, nor write to it by accident.
-    os.set_inheritable(REPORT_DESCRIPTOR, False)
-    # The student's folder instead of this file's; only now, so that no file of a student stands in for a module imported above.
-    sys.path[0] = os.getcwd()
+def run(paths, descriptor, find_fault=lambda: None):
+    """Writes the report to `descriptor`. `find_fault` says, at the end of each test, why it cannot count as passed; None where it can."""
     cases = []
     suite = unittest.TestSuite()
     for path in paths:
@@ -108,12 +111,21 @@ def main(paths):
             message = traceback.format_exc()
             print(message, file=sys.stderr)
             cases.append(testcase(path, 0, "error", message))
-    result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2, resultclass=Result).run(suite)
+    result_class = functools.partial(Result, find_fault=find_fault)
+    result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2, resultclass=result_class).run(suite)
     cases += [testcase(name, result.seconds.get(name, 0), *outcome) for name, outcome in result.outcomes.items()]
     is_successful = result.wasSuccessful() and not any("<error" in case for case in cases)
-    with os.fdopen(REPORT_DESCRIPTOR, "w", encoding="utf-8") as report:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as report:
         report.write("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n" + "\n".join(cases) + "\n</testsuites>\n")
     return 0 if is_successful else 1
+
+
+def main(paths):
+    # Children must not hold the report open, nor write to it by accident.
+    os.set_inheritable(REPORT_DESCRIPTOR, False)
+    # The student's folder instead of this file's; only now, so that no file of a student stands in for a module imported above.
+    sys.path[0] = os.getcwd()
+    return run(paths, REPORT_DESCRIPTOR)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { type Language, languageNames } from './domain/check-runs.ts';
 import { parseRepoHosts } from './domain/repo-urls.ts';
 import { parseFaults } from './faults.ts';
 
 /** These may come as `NAME` or, as container secrets do, in the file that `NAME_FILE` names. */
-const secretNames = ['ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'METRICS_TOKEN', 'SMTP_URL'] as const;
+const secretNames = ['ASSISTANT_KEY', 'ATELIER_DATABASE_URL', 'DATABASE_URL', 'JWT_SECRET', 'METRICS_TOKEN', 'SMTP_URL'] as const;
 
 /** What is set: `NAME=` means that it is not, and secrets are read from their files. */
 export function settingsOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -28,6 +29,17 @@ const repoHosts = z.string().transform((text, context) => {
     return z.NEVER;
   }
 });
+
+const runnerSettings = {
+  /** Names with space or commas between them: whose tools the runner image gets. Fewer make it smaller and its build shorter. */
+  RUNNER_LANGUAGES: z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((name) => name !== ''))
+    .pipe(z.array(z.enum(languageNames)).nonempty())
+    .prefault(languageNames.join(' ')),
+  /** The image on which the runner image is made, of the Debian family, with whatever else exercises need. */
+  RUNNER_BASE: z.string().min(1).nullable().default(null),
+};
 
 const faults = z.string().refine((text) => {
   try {
@@ -71,6 +83,11 @@ const Environment = z.object({
   /** Servers whose repositories may be submitted; `none` for none but our own. */
   REPO_HOSTS: repoHosts.prefault('github.com,gitlab.com/*,codeberg.org'),
   SANDBOX: z.enum(['auto', 'docker', 'bubblewrap', 'none']).default('auto'),
+  /** Sandboxes that one judging worker keeps ready for jobs to come; `auto`: from the machine's cores and memory; 0: none. */
+  SANDBOX_POOL: z.union([z.literal('auto'), z.coerce.number().int().min(0).max(256)]).default('auto'),
+  /** Runtime of the Docker engine, such as `runsc` (gVisor), used as it is. Default: the engine's own. */
+  SANDBOX_RUNTIME: z.string().optional(),
+  ...runnerSettings,
   /** Submissions judged at the same time by one judging worker. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
   /** Submissions of all students that may wait for the judges; above it the api takes no more (503 `queue-full`). */
@@ -82,6 +99,17 @@ const Environment = z.object({
     .string()
     .regex(/^\S{16,}$/, 'must be 16 characters or more, without spaces')
     .optional(),
+  /**
+   * A server of the common chat completions form, such as `http://127.0.0.1:8080/v1`, which then drafts reviews where a reviewer asks
+   * for one: it is sent the statement and the student's files. Off without it.
+   */
+  ASSISTANT_URL: origin.optional(),
+  /** Sent to it as a bearer. */
+  ASSISTANT_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'must be visible ASCII characters')
+    .optional(),
+  ASSISTANT_MODEL: z.string().max(200).optional(),
   /** `host:port` for a worker's own /metrics; nothing listens without it. Each worker of one host needs a port of its own. */
   WORKER_METRICS_ADDRESS: z
     .string()
@@ -101,6 +129,9 @@ const Environment = z.object({
 const Settings = Environment.refine(({ FAULT, NODE_ENV }) => FAULT === undefined || NODE_ENV !== 'production', {
   path: ['FAULT'],
   message: 'crash hooks are for tests, not for NODE_ENV=production',
+}).refine(({ ASSISTANT_URL, ASSISTANT_MODEL }) => (ASSISTANT_URL === undefined) === (ASSISTANT_MODEL === undefined), {
+  path: ['ASSISTANT_MODEL'],
+  message: 'goes together with ASSISTANT_URL',
 });
 
 export type Config = z.output<typeof Environment>;
@@ -132,4 +163,11 @@ export function readDatabaseUrl(env: NodeJS.ProcessEnv): string {
   const { ATELIER_DATABASE_URL: url = '' } = settingsOf(env);
   if (url === '') throw new ConfigError('set ATELIER_DATABASE_URL (postgres://user:password@host:port/database)');
   return url;
+}
+
+/** What the runner image is to be made of. @throws ConfigError where a language is not known. */
+export function readRunnerSettings(env: NodeJS.ProcessEnv): { languages: readonly Language[]; base: string | null } {
+  const result = z.object(runnerSettings).safeParse(settingsOf(env));
+  if (!result.success) throw new ConfigError(`RUNNER_LANGUAGES takes ${languageNames.join(' ')}`);
+  return { languages: result.data.RUNNER_LANGUAGES, base: result.data.RUNNER_BASE };
 }

@@ -25,6 +25,7 @@ const isRetryable = {
   'nothing-pushed': false,
   'ref-not-found': false,
   'key-reused': false,
+  'not-configured': false,
   'outcome-unknown': true,
   unavailable: true,
 } as const satisfies Record<ErrorKind, boolean>;

@@ -13,6 +13,7 @@ import { enterStage, recordRunStart, selectSubmissionForWorkflow } from '../serv
 import type { BlobStore } from '../storage/blobs.ts';
 import { withFailures } from './failures.ts';
 import { whileBeating } from './sandbox-trouble.ts';
+import { createScoring } from './scoring.ts';
 
 export type JudgingActivities = ReturnType<typeof createJudgingActivities>;
 
@@ -32,6 +33,7 @@ const judgingTimeoutMs = 15 * 60_000;
 
 export function createJudgingActivities(dependencies: JudgingDependencies) {
   const { orm, sandbox, blobs } = dependencies;
+  const { scoreSubmission } = createScoring({ orm });
 
   /** Judges one submission and stores its verdict. A repeat of a run that is stored returns what is stored. */
   async function judgeSubmission(
@@ -73,9 +75,12 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
       show(name);
       announceRun(submission.id, name);
     };
-    const judged = await judge(revision, submitted, { sandbox, label, signal, onRunStart });
+    const bench = { sandbox, label, signal, onRunStart };
+    const judged = await judge(revision, submitted, bench);
+    const { revisionId } = submission;
+    const scored = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });
     const runs = await Promise.all(
-      judged.runs.map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
+      [...judged.runs, ...scored.runs].map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
         ...run,
         stdoutKey: await blobs.put(stdout),
         stderrKey: await blobs.put(stderr),
@@ -84,7 +89,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     const summary = await insertCheckRun(orm.em.fork(), {
       ...key,
       ...judged.checks,
-      score: null,
+      score: scored.score,
       runs,
       sandboxKind: kind,
       sandboxIdentity: identity,

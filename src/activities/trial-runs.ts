@@ -1,5 +1,6 @@
 import { activityInfo, cancellationSignal } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
+import type { Revision } from '../domain/exercises.ts';
 import type { TrialResult } from '../domain/trial-runs.ts';
 import { readTrialTests, trialJob } from '../sandbox/project-checks.ts';
 import { reportText } from '../sandbox/report-text.ts';
@@ -27,7 +28,7 @@ export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox
     const label = { submissionId: runId, attempt: activityInfo().attempt, deadline };
     const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(runTimeoutMs)]);
     const results = await sandbox.run({ label, ...trialJob(revision, tried, program) }, { signal });
-    await finishTrialRun(orm.em.fork(), { runId, results: results.map(resultOf) });
+    await finishTrialRun(orm.em.fork(), { runId, results: results.map((run) => resultOf(revision, run)) });
   }
 
   return withFailures({
@@ -36,10 +37,11 @@ export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox
   });
 }
 
-function resultOf(run: RunResult): TrialResult {
+function resultOf(revision: Revision, run: RunResult): TrialResult {
   const { name, status, exitCode, wallTimeMs, memoryPeakBytes, stdout, stderr } = run;
   const text = (output: Buffer) => reportText(output.toString(), output.length);
-  const tests = readTrialTests(run)?.map((test) => ({ name: test.name, outcome: test.outcome, message: test.message })) ?? null;
+  const tests =
+    readTrialTests(revision, run)?.map((test) => ({ name: test.name, outcome: test.outcome, message: test.message })) ?? null;
   return { name, status, exitCode, wallTimeMs, memoryPeakBytes, stdout: text(stdout), stderr: text(stderr), tests };
 }
 

@@ -1,3 +1,4 @@
+import type { Assistant } from '../assistants/assistant.ts';
 import type { Config } from '../config.ts';
 import type { Orm } from '../database/orm.ts';
 import type { QueueLimits } from '../domain/queue.ts';
@@ -23,6 +24,8 @@ export interface Dependencies {
   readonly trials: TrialWorkflows;
   readonly streams: LiveStreams;
   readonly tokens: AccessTokens;
+  /** Drafts reviews for reviewers; null where none is configured. */
+  readonly assistant: Assistant | null;
   readonly logger: Logger;
   readonly queueLimits: QueueLimits;
   /** Where a stopping api says so, and where what streams without end learns of it. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { createChatCompletions } from '../assistants/chat-completions.ts';
 import { readConfig } from '../config.ts';
 import { listen } from '../database/listen.ts';
 import { openOrm } from '../database/orm.ts';
@@ -48,6 +49,15 @@ const app = createApp({
   overrides: createOverrideWorkflows(client),
   trials: createTrialWorkflows(client),
   streams,
+  assistant:
+    config.ASSISTANT_URL === undefined
+      ? null
+      : createChatCompletions({
+          url: config.ASSISTANT_URL,
+          key: config.ASSISTANT_KEY ?? null,
+          model: config.ASSISTANT_MODEL ?? '',
+          onProblem: (problem) => logger.warn({ problem }, 'no draft of a review'),
+        }),
   queueLimits: { maxQueued: config.MAX_QUEUED_SUBMISSIONS, maxOpenPerStudent: config.MAX_OPEN_CHECKS_PER_STUDENT },
   tokens: createAccessTokens(config.JWT_SECRET, config.ACCESS_TOKEN_TTL_MS),
 });

@@ -114,3 +114,37 @@ export function checkRunVerdict(testRuns: readonly TestRun[], lintFindings: read
   }
   return lintFindings.some((finding) => finding.severity === 'error') ? 'check-failed' : 'accepted';
 }
+
+/** Verdict of a program's run on one test case as far as the run alone decides; null where its output does. */
+export function caseRunVerdict({
+  status,
+  exitCode,
+}: {
+  readonly status: RunStatus;
+  readonly exitCode: number | null;
+}): Verdict | null {
+  if (status !== 'exited' && status !== 'signalled') return limitVerdicts[status];
+  return status === 'signalled' || exitCode !== 0 ? 'run-error' : null;
+}
+
+/**
+ * Verdict of a program: of the first test case that fails, unless `passPercent` of the points are reached; then lint errors, which are
+ * to be given only where they decide.
+ */
+export function programVerdict(
+  tests: readonly Pick<JudgedTest, 'outcome' | 'verdict' | 'points' | 'maxPoints'>[],
+  lintFindings: readonly LintFinding[],
+  passPercent: number | null,
+): Verdict {
+  const failed = tests.find(({ outcome }) => outcome === 'failed');
+  const points = tests.reduce((sum, test) => sum + test.points, 0);
+  const maxPoints = tests.reduce((sum, test) => sum + test.maxPoints, 0);
+  const isEnough = passPercent !== null && maxPoints > 0 && points * 100 >= passPercent * maxPoints;
+  if (failed !== undefined && !isEnough) return failed.verdict ?? 'wrong-answer';
+  return lintFindings.some(({ severity }) => severity === 'error') ? 'check-failed' : 'accepted';
+}
+
+/** Shares points evenly, in whole ones: the first get what is left over. */
+export function sharePoints(points: number, count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => Math.floor(points / count) + (index < points % count ? 1 : 0));
+}

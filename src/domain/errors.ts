@@ -22,6 +22,7 @@ export type ErrorKind =
   | 'ref-not-found'
   | 'key-reused'
   | 'outcome-unknown'
+  | 'not-configured'
   | 'unavailable';
 
 /** A refusal or failure in glossary words. `message` is shown to the caller: no SQL, no paths, no secrets. */

@@ -1,61 +1,40 @@
 import { randomInt } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import { z } from 'zod';
-import { findPathProblem, foldersAbove } from '../domain/file-paths.ts';
+import { findPathProblem } from '../domain/file-paths.ts';
+import { type Answer, bootFrame, fileFrame, type OutputStream, readAnswers, runFrame } from './agent-protocol.ts';
+import { runnerFolder } from './languages.ts';
 import {
   filesOf,
-  maxReportBytes,
+  type Interpreter,
   type RunOptions,
   type RunRequest,
   type RunResult,
   SandboxError,
-  type SandboxFile,
   type SandboxJob,
 } from './sandbox.ts';
+import type { SandboxShape } from './shape.ts';
 
-/** Standard input and output of the agent (runner/agent.mjs) of one sandbox; `output` ends when the sandbox does. */
+/** Standard input and output of the agent (runner/agent.c) of one sandbox; `output` ends when the sandbox does. */
 export interface AgentConnection {
   readonly input: NodeJS.WritableStream;
   readonly output: Readable;
+  /** What the sandbox said outside the protocol, for the message where it fails. */
+  lastWords(): string;
 }
 
 /** A sandbox starts in a fraction of a second; a machine under load gets this long. */
 const startTimeoutMs = 30_000;
 /** Beyond the wall time limit, which the agent enforces: for killing, for emptying folders, for a machine under load. */
 const resultSlackMs = 15_000;
-/** Output twice and the report, as base64 in JSON, with room to spare; more is no answer of our agent. */
-const maxFrameBytes = 64 * 1024 * 1024;
 
-const Base64 = z.string().transform((text) => Buffer.from(text, 'base64'));
-
-const Frame = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('ready') }),
-  z.object({ type: z.literal('started') }),
-  z.object({ type: z.literal('error'), message: z.string() }),
-  z.object({
-    type: z.literal('result'),
-    status: z.enum(['exited', 'signalled', 'wall-time-limit', 'cpu-time-limit', 'memory-limit', 'output-limit']),
-    exitCode: z.number().int().nullable(),
-    signal: z.string().nullable(),
-    wallTimeMs: z.number(),
-    cpuTimeMs: z.number(),
-    memoryPeakBytes: z.number(),
-    stdout: Base64,
-    stderr: Base64,
-    report: Base64.nullable(),
-  }),
-]);
-
-type Frame = z.output<typeof Frame>;
-type FrameOf<T extends Frame['type']> = Extract<Frame, { type: T }>;
-
-function isFrameOf<T extends Frame['type']>(frame: Frame, type: T): frame is FrameOf<T> {
-  return frame.type === type;
-}
+const bootPrograms: Readonly<Record<Interpreter, string[]>> = {
+  node: ['node', `${runnerFolder}/boot.mjs`],
+  python: ['python3', `${runnerFolder}/boot.py`],
+};
 
 /**
- * Every run has a user of its own, also across the sandboxes of a machine: the kernel counts a user's processes machine-wide. Within
- * the 65,536 users that a rootless engine maps, above those of people and services.
+ * Every process of a run has a user of its own, also across the sandboxes of a machine: the kernel counts a user's processes
+ * machine-wide. Within the 65,536 users that a rootless engine maps, above those of people and services.
  */
 const firstUid = 20_000;
 const uidCount = 40_000;
@@ -77,17 +56,6 @@ export function checkFiles(job: SandboxJob): void {
   throw new SandboxError(`the file path ${JSON.stringify(refused.path)} ${refused.problem}`, { transient: false });
 }
 
-/** What the work folder takes on a memory file system: whole pages, and one name per file and folder. */
-export function workFolderNeeds(job: SandboxJob): { readonly bytes: number; readonly names: number } {
-  const pageBytes = 4096;
-  const files = filesOf(job);
-  const folders = new Set(files.flatMap(({ path }) => foldersAbove(path)));
-  let bytes = 0;
-  for (const { content } of files) bytes += Math.ceil(content.length / pageBytes) * pageBytes;
-  // The root, the work folder, and some for the kernel's own accounting.
-  return { bytes: bytes + 256 * pageBytes, names: files.length + folders.size + 16 };
-}
-
 /** Rejects with the signal's reason when it is aborted; never unhandled, as often nobody waits at that moment. */
 export function abortOf(signal: AbortSignal): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
@@ -97,103 +65,130 @@ export function abortOf(signal: AbortSignal): Promise<never> {
   return promise;
 }
 
-function encodeFrame(message: object): Buffer {
-  const body = Buffer.from(JSON.stringify(message));
-  const head = Buffer.alloc(4);
-  head.writeUInt32BE(body.length);
-  return Buffer.concat([head, body]);
-}
+/** The agent of one sandbox, from its first word on. The caller destroys the sandbox in every case. */
+export class Agent {
+  readonly #connection: AgentConnection;
+  readonly #answers: AsyncGenerator<Answer, undefined>;
+  #hasBooted = false;
 
-async function* decodeFrames(output: Readable): AsyncGenerator<Frame, undefined> {
-  let chunks: Buffer[] = [];
-  let length = 0;
-  let awaited = 4;
-  for await (const chunk of output as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    length += chunk.length;
-    // Joined only when a whole frame may be there, so that a large one is not copied once per chunk.
-    while (length >= awaited) {
-      const pending = Buffer.concat(chunks);
-      const end = 4 + pending.readUInt32BE(0);
-      if (end > maxFrameBytes) throw new Error('the frame is too large');
-      const isWhole = length >= end;
-      if (isWhole) yield Frame.parse(JSON.parse(pending.subarray(4, end).toString()));
-      const rest = isWhole ? pending.subarray(end) : pending;
-      chunks = [rest];
-      length = rest.length;
-      awaited = isWhole ? 4 : end;
+  constructor(connection: AgentConnection) {
+    this.#connection = connection;
+    this.#answers = readAnswers(connection.output);
+    // A sandbox that ends also ends its output, which is where that is noticed.
+    connection.input.on('error', () => undefined);
+  }
+
+  /** Waits until the agent, and the interpreter that the shape asks for, are there. @throws SandboxError, transient. */
+  async prepare(shape: SandboxShape): Promise<void> {
+    await this.#within(startTimeoutMs, 'started', null, async () => {
+      const answer = await this.#next();
+      if (answer.type !== 'started') throw this.#unexpected(answer);
+      if (shape.interpreter === null) return;
+      this.#connection.input.write(bootFrame(takeUid(), shape, bootPrograms[shape.interpreter]));
+      const booted = await this.#next();
+      if (booted.type !== 'booted') throw this.#unexpected(booted);
+      this.#hasBooted = booted.isWaiting;
+    });
+  }
+
+  /**
+   * Makes the runs of `job`.
+   *
+   * @throws SandboxError, transient, where the sandbox ends or falls silent before its answer: never a verdict, even if student code
+   * did it. The signal's reason where `options.signal` is aborted.
+   */
+  async runJob(job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
+    const aborted = abortOf(options.signal);
+    const results: RunResult[] = [];
+    for (const [index, run] of job.runs.entries()) {
+      const files = index === 0 ? job.files : [];
+      const result = await this.#makeRun(
+        run,
+        files.map((file) => fileFrame(file, null)),
+        options,
+        aborted,
+      );
+      results.push(result);
+      if (options.shouldGoOn?.(result) === false) break;
+    }
+    return results;
+  }
+
+  /** The run's own files are sent now and not before: what the agent does not have, no earlier run can steal. */
+  async #makeRun(run: RunRequest, jobFiles: readonly Buffer[], options: RunOptions, aborted: Promise<never>): Promise<RunResult> {
+    const { name, argv, peer, limits, artifact, stdin, files = [], interpreter } = run;
+    const uid = takeUid();
+    const onlyFor = peer === undefined ? null : uid;
+    const usesBooted = interpreter !== undefined && this.#hasBooted;
+    this.#hasBooted = false;
+    const sent = { argv, peerArgv: peer?.argv ?? [], uid, peerUid: takeUid(), usesBooted, limits, artifact, stdin };
+    const frames = [...jobFiles, ...files.map((file) => fileFrame(file, onlyFor)), runFrame(sent)];
+    this.#connection.input.write(Buffer.concat(frames));
+    options.onRunStart?.(name);
+    return this.#within(limits.wallTimeMs + resultSlackMs, 'result', aborted, () => this.#collect(run, options));
+  }
+
+  async #collect({ name, artifact }: RunRequest, { onOutput }: RunOptions): Promise<RunResult> {
+    const written: Record<OutputStream, Buffer[]> = { stdout: [], stderr: [], report: [], peer: [] };
+    const pieces: Buffer[] = [];
+    for (;;) {
+      const answer = await this.#next();
+      if (answer.type === 'output') {
+        written[answer.stream].push(answer.bytes);
+        if (answer.stream !== 'report') onOutput?.(name, answer.stream === 'peer' ? 'stderr' : answer.stream, answer.bytes);
+      } else if (answer.type === 'artifact') {
+        pieces.push(answer.bytes);
+      } else if (answer.type === 'result') {
+        const { isReportCut, hasArtifact, ...result } = answer.result;
+        const report = Buffer.concat(written.report);
+        return {
+          name,
+          ...result,
+          stdout: Buffer.concat(written.stdout),
+          stderr: Buffer.concat([...written.stderr, ...written.peer]),
+          report: isReportCut || report.length === 0 ? null : report.toString(),
+          artifact: artifact !== undefined && hasArtifact ? Buffer.concat(pieces) : null,
+        };
+      } else {
+        throw this.#unexpected(answer);
+      }
     }
   }
-  return undefined;
-}
 
-/** The agent's answers, each awaited with a deadline. */
-class Answers {
-  readonly #frames: AsyncGenerator<Frame, undefined>;
-  readonly #aborted: Promise<never>;
-
-  constructor(output: Readable, signal: AbortSignal) {
-    this.#frames = decodeFrames(output);
-    this.#aborted = abortOf(signal);
+  async #next(): Promise<Answer> {
+    let read: IteratorResult<Answer, undefined>;
+    try {
+      read = await this.#answers.next();
+    } catch (error) {
+      throw new SandboxError('the connection to the sandbox broke', { cause: error, transient: true });
+    }
+    if (read.value === undefined) {
+      const words = this.#connection.lastWords().trim();
+      throw new SandboxError(`the sandbox ended before its answer${words === '' ? '' : `: ${words}`}`, { transient: true });
+    }
+    if (read.value.type === 'error')
+      throw new SandboxError(`the sandbox's agent failed: ${read.value.message}`, { transient: true });
+    return read.value;
   }
 
-  async next<T extends Frame['type']>(type: T, timeoutMs: number): Promise<FrameOf<T>> {
+  #unexpected(answer: Answer): SandboxError {
+    return new SandboxError(`the sandbox's agent answered ${answer.type} out of turn`, { transient: true });
+  }
+
+  /** A deadline for what the agent should answer in any case, so that a sandbox that hangs holds nobody up for ever. */
+  async #within<T>(timeoutMs: number, what: string, aborted: Promise<never> | null, wait: () => Promise<T>): Promise<T> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
-      () => late.reject(new SandboxError(`the sandbox gave no answer (${type})`, { transient: true })),
+      () => late.reject(new SandboxError(`the sandbox gave no answer (${what})`, { transient: true })),
       timeoutMs,
     );
+    const waited = wait();
+    // Where the deadline or the signal was first.
+    waited.catch(() => undefined);
     try {
-      const { value: frame } = await Promise.race([this.#read(), late.promise, this.#aborted]);
-      if (frame === undefined) throw new SandboxError(`the sandbox ended before its answer (${type})`, { transient: true });
-      if (frame.type === 'error') throw new SandboxError(`the sandbox's agent failed: ${frame.message}`, { transient: true });
-      if (!isFrameOf(frame, type))
-        throw new SandboxError(`the sandbox answered ${frame.type} instead of ${type}`, { transient: true });
-      return frame;
+      return await Promise.race([waited, late.promise, ...(aborted === null ? [] : [aborted])]);
     } finally {
       clearTimeout(timer);
     }
   }
-
-  async #read(): Promise<IteratorResult<Frame, undefined>> {
-    try {
-      return await this.#frames.next();
-    } catch (error) {
-      throw new SandboxError('the connection to the sandbox broke', { cause: error, transient: true });
-    }
-  }
-}
-
-function sendFiles(input: NodeJS.WritableStream, files: readonly SandboxFile[]): void {
-  for (const { path, content } of files) input.write(encodeFrame({ type: 'file', path, content: content.toString('base64') }));
-}
-
-/** The run's own files are sent now and not before: what the agent does not have, no earlier run can steal. */
-async function makeRun(input: NodeJS.WritableStream, answers: Answers, run: RunRequest, options: RunOptions): Promise<RunResult> {
-  const { argv, limits, stdin } = run;
-  sendFiles(input, run.files ?? []);
-  const sentInput = stdin === undefined ? {} : { stdin: stdin.toString('base64') };
-  input.write(encodeFrame({ type: 'run', argv, uid: takeUid(), limits, reportBytes: maxReportBytes, ...sentInput }));
-  await answers.next('started', startTimeoutMs);
-  options.onRunStart?.(run.name);
-  const { type: _, report, ...result } = await answers.next('result', limits.wallTimeMs + resultSlackMs);
-  return { name: run.name, ...result, report: report?.toString() ?? null, artifact: null, hitProcessLimit: false };
-}
-
-/**
- * Makes the runs of `job` through the agent of a fresh sandbox. The caller destroys the sandbox in every case.
- *
- * @throws SandboxError, transient, where the sandbox ends or falls silent before its answer: never a verdict, even if student code did
- * it. The signal's reason where `options.signal` is aborted.
- */
-export async function runJob(connection: AgentConnection, job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
-  const { input, output } = connection;
-  const answers = new Answers(output, options.signal);
-  // A sandbox that ends also ends its output, which is where that is noticed.
-  input.on('error', () => undefined);
-  await answers.next('ready', startTimeoutMs);
-  sendFiles(input, job.files);
-  const results: RunResult[] = [];
-  for (const run of job.runs) results.push(await makeRun(input, answers, run, options));
-  return results;
 }

@@ -1,23 +1,24 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, lstatSync, readlinkSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Language } from '../domain/check-runs.ts';
-import type { RunLimits } from '../domain/exercises.ts';
-import { checkFiles, runJob, workFolderNeeds } from './agent-client.ts';
+import { Agent, checkFiles } from './agent-client.ts';
+import { searchPath } from './agent-protocol.ts';
+import { readLanguages } from './language-versions.ts';
 import { runnerFolder } from './languages.ts';
+import { Pool, type PoolMember, type PoolSize } from './pool.ts';
 import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
 import { seccompFilter } from './seccomp-filter.ts';
-import { readToolchain } from './toolchain.ts';
+import { type SandboxShape, shapeOf } from './shape.ts';
+import { compileAgent, readToolchain } from './toolchain.ts';
 
 const mebibyte = 1024 * 1024;
 /** An idle agent ends within milliseconds. */
 const leaveMs = 1000;
-
 /** bwrap's own environment, which code of the same user could read: nothing of ours is in it. */
 const environment = { PATH: '/usr/local/bin:/usr/bin:/bin' };
 
@@ -26,11 +27,20 @@ const filter = seccompFilter(process.arch);
 /** What bubblewrap does not enforce as Docker does; to be told to whoever runs the installation. */
 export const bubblewrapWeaknesses = [
   'memory is sampled every 20 ms and not capped by the kernel',
+  'CPU time of children whose parent does not wait for them is seen in samples only',
+  'the number of files below /tmp is bounded by the memory limit alone',
+  'programs below /tmp can be executed by every run',
   ...(filter === null ? ['system calls are not filtered on this processor'] : []),
   ...(process.getuid?.() === 0
     ? []
     : ['student code runs as the same user as the agent that watches it (start as root to separate them)']),
 ] as const;
+
+export interface BubblewrapSandboxOptions {
+  /** Sets of namespaces kept ready. Default: 0. */
+  readonly pool?: PoolSize;
+  readonly languages?: ReadonlyMap<Language, string>;
+}
 
 /** System folders are links into /usr on merged systems, folders elsewhere. */
 function systemFolders(): readonly string[] {
@@ -40,7 +50,9 @@ function systemFolders(): readonly string[] {
     if (lstatSync(folder).isSymbolicLink()) args.push('--symlink', readlinkSync(folder), folder);
     else args.push('--ro-bind', folder, folder);
   }
-  for (const file of ['/etc/alternatives', '/etc/ld.so.cache']) args.push('--ro-bind-try', file, file);
+  // Debian keeps what its Java cannot start without in a folder of /etc.
+  const java = readdirSync('/etc').filter((name) => /^java-\d+-openjdk$/.test(name));
+  for (const name of ['alternatives', 'ld.so.cache', ...java]) args.push('--ro-bind-try', `/etc/${name}`, `/etc/${name}`);
   return args;
 }
 
@@ -62,11 +74,11 @@ function memoryFolder(path: string, bytes: number, mode: string): readonly strin
 /** The descriptor from which bubblewrap reads the seccomp filter. */
 const filterDescriptor = 3;
 
-function bwrapArguments(toolchainFolder: string, job: SandboxJob): readonly string[] {
-  const diskBytes = Math.max(...job.runs.map((run) => run.limits.diskBytes));
+function bwrapArguments(toolchainFolder: string, shape: SandboxShape): readonly string[] {
   return [
     privileges(),
-    ['--die-with-parent', '--new-session', '--hostname', 'box', '--clearenv'],
+    // The agent is the first process: it collects what it has to count.
+    ['--as-pid-1', '--die-with-parent', '--new-session', '--hostname', 'box', '--clearenv', '--setenv', 'PATH', searchPath],
     filter === null ? [] : ['--seccomp', String(filterDescriptor)],
     // Made by hand, as bubblewrap makes missing parents for its own user only.
     ['--perms', '0755', '--dir', '/etc', '--perms', '0755', '--dir', '/opt'],
@@ -74,12 +86,12 @@ function bwrapArguments(toolchainFolder: string, job: SandboxJob): readonly stri
     ['--ro-bind', toolchainFolder, runnerFolder],
     ['--ro-bind', join(toolchainFolder, 'hosts'), '/etc/hosts'],
     ['--proc', '/proc', '--dev', '/dev'],
-    memoryFolder('/tmp', diskBytes, '1777'),
+    memoryFolder('/tmp', shape.diskBytes, '1777'),
     memoryFolder('/dev/shm', 16 * mebibyte, '1777'),
-    memoryFolder('/box', workFolderNeeds(job).bytes, '0755'),
+    memoryFolder('/box', shape.workBytes, '0755'),
     // They are memory file systems without a size of their own.
     ['--remount-ro', '/dev', '--remount-ro', '/'],
-    ['--', `${runnerFolder}/bin/node`, `${runnerFolder}/agent.mjs`],
+    ['--', `${runnerFolder}/agent`],
   ].flat();
 }
 
@@ -91,10 +103,13 @@ async function stageToolchain(cacheFolder: string): Promise<{ readonly folder: s
   const { runnerFiles, nativeFiles, hash } = readToolchain();
   const folder = join(cacheFolder, hash);
   if (existsSync(folder)) return { folder, hash };
+  const hasAgent = nativeFiles.some(({ path }) => path === 'agent');
+  const agent = hasAgent ? null : compileAgent('dynamic');
+  if (!hasAgent && agent === null) throw new SandboxError('there is no C compiler for the agent', { transient: false });
   await mkdir(cacheFolder, { recursive: true });
   const draft = await mkdtemp(join(cacheFolder, 'draft-'));
   try {
-    for (const { path, source, isExecutable } of [...runnerFiles, ...nativeFiles]) {
+    for (const { path, source, isExecutable } of [...runnerFiles, ...nativeFiles, ...(agent === null ? [] : [agent])]) {
       const target = join(draft, path);
       await mkdir(dirname(target), { recursive: true });
       await copyFile(source, target);
@@ -119,46 +134,39 @@ async function openFolders(root: string): Promise<void> {
   }
 }
 
-/** One set of namespaces per job, over the machine's own system folders, read-only. */
+interface PooledNamespaces extends PoolMember {
+  readonly agent: Agent;
+}
+
+const farAway = new Date(8.64e15);
+
+/** Sets of namespaces for one job each, over the machine's own system folders, read-only. */
 export class BubblewrapSandbox implements Sandbox {
   readonly kind = 'bubblewrap';
   readonly identity: string;
-  readonly languages: ReadonlyMap<Language, string> = new Map();
+  readonly languages: ReadonlyMap<Language, string>;
   readonly #toolchainFolder: string;
+  readonly #pool: Pool<PooledNamespaces>;
 
-  constructor(identity: string, toolchainFolder: string) {
+  constructor(identity: string, toolchainFolder: string, { pool = 0, languages = new Map() }: BubblewrapSandboxOptions = {}) {
     this.identity = identity;
+    this.languages = languages;
     this.#toolchainFolder = toolchainFolder;
+    this.#pool = new Pool((shape) => this.#open(shape), pool);
   }
 
   async run(job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
     checkFiles(job);
     options.signal.throwIfAborted();
     if (job.runs.length === 0) return [];
-    const child = spawn('bwrap', bwrapArguments(this.#toolchainFolder, job), {
-      env: environment,
-      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-    });
-    const ended = endOf(child);
-    let lastWords = '';
-    child.stderr.on('data', (chunk: Buffer) => {
-      lastWords = (lastWords + chunk.toString()).slice(-2000);
-    });
-    const filterPipe = child.stdio[filterDescriptor];
-    if (filterPipe instanceof Writable) filterPipe.on('error', () => undefined).end(filter);
+    const member = await this.#pool.take(shapeOf(job), job.label.deadline, options.signal);
     try {
-      const results = await runJob({ input: child.stdin, output: child.stdout }, job, options);
-      // Without input the agent leaves by itself. Of a killed sandbox, an orphan is left to this machine's first process.
-      child.stdin.end();
-      await Promise.race([ended, sleep(leaveMs, undefined, { ref: false })]);
+      const results = await member.agent.runJob(job, options);
+      void this.#pool.end(member);
       return results;
     } catch (error) {
-      if (!(error instanceof SandboxError)) throw error;
-      throw new SandboxError(`${error.message}; ${lastWords}`, { cause: error, transient: error.transient });
-    } finally {
-      // Its first process dies with it, and all others with that one.
-      child.kill('SIGKILL');
-      await ended;
+      await this.#pool.end(member);
+      throw error;
     }
   }
 
@@ -168,31 +176,51 @@ export class BubblewrapSandbox implements Sandbox {
   }
 
   close(): Promise<void> {
-    return Promise.resolve();
+    return this.#pool.close();
+  }
+
+  async #open(shape: SandboxShape): Promise<PooledNamespaces> {
+    const child = spawn('bwrap', bwrapArguments(this.#toolchainFolder, shape), {
+      env: environment,
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    });
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    // Where it could not be started there is no `close`, but its output is closed.
+    child.once('close', () => resolve()).once('error', () => resolve());
+    let lastWords = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      lastWords = (lastWords + chunk.toString()).slice(-2000);
+    });
+    const filterPipe = child.stdio[filterDescriptor];
+    if (filterPipe instanceof Writable) filterPipe.on('error', () => undefined).end(filter);
+    const destroy = async (): Promise<void> => {
+      // Without input the agent ends by itself. Of a killed sandbox, an orphan would be left to this machine's first process.
+      child.stdin.destroy();
+      await Promise.race([ended, sleep(leaveMs, undefined, { ref: false })]);
+      // Its first process dies with it, and all others with that one.
+      child.kill('SIGKILL');
+      child.stdout.destroy();
+      child.stderr.destroy();
+      await ended;
+    };
+    const agent = new Agent({ input: child.stdin, output: child.stdout, lastWords: () => lastWords });
+    try {
+      await agent.prepare(shape);
+      return { agent, usableUntil: farAway, ended, destroy };
+    } catch (error) {
+      await destroy();
+      throw error;
+    }
   }
 }
 
-/** Resolves at the end of the process; also where it could not be started, which its closed output tells. */
-function endOf(child: ChildProcess): Promise<unknown> {
-  return once(child, 'close').catch(() => undefined);
-}
-
-const probeLimits: RunLimits = {
-  cpuTimeMs: 10_000,
-  wallTimeMs: 30_000,
-  memoryBytes: 256 * mebibyte,
-  processes: 64,
-  outputBytes: 10_000,
-  diskBytes: mebibyte,
-  fileCount: 100,
-};
-
 /**
- * Makes the toolchain ready and tries it out: bubblewrap has to be installed and permitted, and the machine's own Python present.
+ * Makes the toolchain ready and tries it out: bubblewrap has to be installed and permitted, a C compiler for the agent and the machine's
+ * own Python present.
  *
  * @throws SandboxError, not transient, whose message says what is missing.
  */
-export async function openBubblewrap(cacheFolder: string): Promise<BubblewrapSandbox> {
+export async function openBubblewrap(cacheFolder: string, pool: PoolSize): Promise<BubblewrapSandbox> {
   let bwrapVersion: string;
   try {
     bwrapVersion = (await promisify(execFile)('bwrap', ['--version'], { env: environment })).stdout.trim();
@@ -200,19 +228,7 @@ export async function openBubblewrap(cacheFolder: string): Promise<BubblewrapSan
     throw new SandboxError('bubblewrap is not installed', { cause: error, transient: false });
   }
   const { folder, hash } = await stageToolchain(cacheFolder);
-  const job: SandboxJob = {
-    label: { submissionId: 'probe', attempt: 0, deadline: new Date(Date.now() + 60_000) },
-    files: [],
-    runs: [
-      { name: 'node', argv: ['node', '--version'], limits: probeLimits },
-      { name: 'python', argv: ['python3', '--version'], limits: probeLimits },
-    ],
-  };
-  const results = await new BubblewrapSandbox('probe', folder).run(job, { signal: AbortSignal.timeout(60_000) });
-  for (const { name, exitCode, stderr } of results) {
-    const problem = stderr.toString().trim();
-    if (exitCode !== 0) throw new SandboxError(`${name} does not run in bubblewrap: ${problem}`, { transient: false });
-  }
-  const versions = results.map(({ name, stdout }) => `${name} ${/[\d.]+/.exec(stdout.toString())?.[0]}`);
-  return new BubblewrapSandbox([bwrapVersion, ...versions, `runner ${hash}`].join(', '), folder);
+  const languages = await readLanguages(new BubblewrapSandbox('probe', folder));
+  const identity = [bwrapVersion, ...languages.values(), `runner ${hash}`].join(', ');
+  return new BubblewrapSandbox(identity, folder, { pool, languages });
 }

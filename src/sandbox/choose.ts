@@ -1,8 +1,10 @@
-import { join } from 'node:path';
 import { bubblewrapWeaknesses, openBubblewrap } from './bubblewrap.ts';
 import { type DockerEngine, dockerEngine, DockerSandbox } from './docker.ts';
-import { ensureRunnerImage, findRunnerImage } from './image.ts';
-import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
+import { defaultRunner, ensureRunnerImage, findRunnerImage, type RunnerSettings } from './image.ts';
+import { readLanguages } from './language-versions.ts';
+import type { PoolSize } from './pool.ts';
+import type { RunOptions, RunResult, Sandbox, SandboxJob } from './sandbox.ts';
+import { cacheFolder as defaultCacheFolder } from './toolchain.ts';
 
 /** Whether one technology can run code on this machine, as tried out. */
 export interface SandboxProbe {
@@ -21,6 +23,19 @@ export interface OpenSandboxOptions {
   readonly onMessage: (message: string) => void;
   /** Holds bubblewrap's copy of the toolchain, about 150 MB. Default: node_modules/.cache of this project. */
   readonly cacheFolder?: string;
+  /** Sandboxes kept ready; whoever asks for some has to call `close`. Default: 0. */
+  readonly pool?: PoolSize;
+  /** Runtime of the Docker engine, such as `runsc`. Default: the engine's own. */
+  readonly runtime?: string | undefined;
+  /** What Docker's image is made of. Default: all languages on the usual base. */
+  readonly runner?: RunnerSettings;
+}
+
+interface Settings {
+  readonly cacheFolder: string;
+  readonly pool: PoolSize;
+  readonly runtime: string | undefined;
+  readonly runner: RunnerSettings;
 }
 
 /** `probes`: why it is this one, and what would have to be done for the others. */
@@ -29,12 +44,12 @@ export interface OpenedSandbox {
   readonly probes: readonly SandboxProbe[];
 }
 
-const defaultCacheFolder = join(import.meta.dirname, '../../node_modules/.cache/atelier-sandbox');
 const engineAnswerMs = 5_000;
 
 const fixes = {
   docker: 'start the Docker engine (systemctl start docker) and let this user reach it (usermod -aG docker USER)',
-  bubblewrap: 'apt-get install -y bubblewrap python3; as an ordinary user, user namespaces have to be allowed as well',
+  bubblewrap:
+    'apt-get install -y bubblewrap python3 gcc libc6-dev; as an ordinary user, user namespaces have to be allowed as well',
 } as const;
 
 interface Attempt {
@@ -50,9 +65,9 @@ function failed(kind: Sandbox['kind'], error: unknown): Attempt {
   return { sandbox: null, probe: { kind, usable: false, reason: messageOf(error), fix: fixes[kind] } };
 }
 
-async function attemptBubblewrap(cacheFolder: string): Promise<Attempt> {
+async function attemptBubblewrap({ cacheFolder, pool }: Settings): Promise<Attempt> {
   try {
-    const sandbox = await openBubblewrap(cacheFolder);
+    const sandbox = await openBubblewrap(cacheFolder, pool);
     const reason = `${sandbox.identity}; not enforced: ${bubblewrapWeaknesses.join('; ')}`;
     return { sandbox, probe: { kind: 'bubblewrap', usable: true, reason, fix: null } };
   } catch (error) {
@@ -72,47 +87,26 @@ async function engineVersion(engine: DockerEngine): Promise<string> {
   }
 }
 
-/** A job that does nothing: engines may answer and still refuse our container's settings. */
-async function openDocker(engine: DockerEngine, imageId: string): Promise<DockerSandbox> {
-  const sandbox = new DockerSandbox(engine, imageId);
-  const mebibyte = 1024 * 1024;
-  const job: SandboxJob = {
-    label: { submissionId: 'probe', attempt: 0, deadline: new Date(Date.now() + 60_000) },
-    files: [],
-    runs: [
-      {
-        name: 'probe',
-        argv: ['true'],
-        limits: {
-          cpuTimeMs: 10_000,
-          wallTimeMs: 30_000,
-          memoryBytes: 64 * mebibyte,
-          processes: 16,
-          outputBytes: 10_000,
-          diskBytes: mebibyte,
-          fileCount: 100,
-        },
-      },
-    ],
-  };
-  const [result] = await sandbox.run(job, { signal: AbortSignal.timeout(60_000) });
-  if (result?.exitCode !== 0) {
-    throw new SandboxError(`the runner image does not work: ${result?.stderr.toString().trim()}`, { transient: false });
-  }
-  return sandbox;
+/** Tried out before: engines may answer and still refuse our container's settings. */
+async function openDocker(engine: DockerEngine, imageId: string, { pool, runtime }: Settings): Promise<DockerSandbox> {
+  const named = runtime === undefined ? {} : { runtime };
+  const languages = await readLanguages(new DockerSandbox(engine, imageId, named));
+  return new DockerSandbox(engine, imageId, { pool, languages, ...named });
 }
 
 /** With `buildImage` waits for the runner image; else a missing one means no sandbox yet, but a usable engine. */
-async function attemptDocker(engine: DockerEngine, buildImage: ((message: string) => void) | null): Promise<Attempt> {
+async function attemptDocker(settings: Settings, buildImage: ((message: string) => void) | null): Promise<Attempt> {
+  const engine = dockerEngine();
   try {
     const version = await engineVersion(engine);
-    const existing = await findRunnerImage(engine);
+    const existing = await findRunnerImage(engine, settings.runner);
     if (existing === null && buildImage === null) {
       const reason = `Docker ${version} answers; the runner image is not built yet`;
       return { sandbox: null, probe: { kind: 'docker', usable: true, reason, fix: null } };
     }
-    const imageId = existing ?? (await ensureRunnerImage({ engine, onProgress: buildImage ?? (() => undefined) }));
-    const sandbox = await openDocker(engine, imageId);
+    const onProgress = buildImage ?? (() => undefined);
+    const imageId = existing ?? (await ensureRunnerImage({ engine, runner: settings.runner, onProgress }));
+    const sandbox = await openDocker(engine, imageId, settings);
     return { sandbox, probe: { kind: 'docker', usable: true, reason: `Docker ${version}, image ${imageId}`, fix: null } };
   } catch (error) {
     return failed('docker', error);
@@ -121,7 +115,8 @@ async function attemptDocker(engine: DockerEngine, buildImage: ((message: string
 
 /** Tries out every technology without building or changing anything but bubblewrap's copy of the toolchain. Does not throw. */
 export async function probeSandboxes(cacheFolder = defaultCacheFolder): Promise<readonly SandboxProbe[]> {
-  const attempts = await Promise.all([attemptDocker(dockerEngine(), null), attemptBubblewrap(cacheFolder)]);
+  const settings = { cacheFolder, pool: 0, runtime: undefined, runner: defaultRunner };
+  const attempts = await Promise.all([attemptDocker(settings, null), attemptBubblewrap(settings)]);
   return attempts.map(({ probe }) => probe);
 }
 
@@ -149,6 +144,8 @@ class ReplaceableSandbox implements Sandbox {
   }
 
   replaceBy(sandbox: Sandbox): void {
+    // Its jobs go on; only what it keeps ready goes.
+    void this.#current.close();
     this.#current = sandbox;
   }
 
@@ -165,20 +162,20 @@ class ReplaceableSandbox implements Sandbox {
   }
 }
 
-async function openAny(engine: DockerEngine, cacheFolder: string, onMessage: (message: string) => void): Promise<OpenedSandbox> {
-  const docker = await attemptDocker(engine, null);
+async function openAny(settings: Settings, onMessage: (message: string) => void): Promise<OpenedSandbox> {
+  const docker = await attemptDocker(settings, null);
   if (docker.sandbox !== null) return { sandbox: docker.sandbox, probes: [docker.probe] };
-  const bubblewrap = await attemptBubblewrap(cacheFolder);
+  const bubblewrap = await attemptBubblewrap(settings);
   const probes = [docker.probe, bubblewrap.probe];
   if (!docker.probe.usable) return { sandbox: bubblewrap.sandbox, probes };
   if (bubblewrap.sandbox === null) {
-    const built = await attemptDocker(engine, onMessage);
+    const built = await attemptDocker(settings, onMessage);
     return { sandbox: built.sandbox, probes: [built.probe, bubblewrap.probe] };
   }
 
   const sandbox = new ReplaceableSandbox(bubblewrap.sandbox);
   onMessage('bubblewrap serves while the runner image is built in the background');
-  void attemptDocker(engine, onMessage).then((built) => {
+  void attemptDocker(settings, onMessage).then((built) => {
     if (built.sandbox === null) return onMessage(`bubblewrap goes on serving: ${built.probe.reason}`);
     sandbox.replaceBy(built.sandbox);
     return onMessage(`Docker serves from now on: ${built.probe.reason}`);
@@ -191,8 +188,8 @@ async function openAny(engine: DockerEngine, cacheFolder: string, onMessage: (me
  * bubblewrap serves. `docker` waits for the image. Does not throw: without a sandbox `probes` says why and what to do.
  */
 export async function openSandbox(preference: SandboxPreference, options: OpenSandboxOptions): Promise<OpenedSandbox> {
-  const { onMessage, cacheFolder = defaultCacheFolder } = options;
-  const opened = await openPreferred(preference, cacheFolder, onMessage);
+  const { onMessage, cacheFolder = defaultCacheFolder, pool = 0, runtime, runner = defaultRunner } = options;
+  const opened = await openPreferred(preference, { cacheFolder, pool, runtime, runner }, onMessage);
   for (const { kind, usable, reason, fix } of opened.probes) {
     onMessage(`${kind}: ${usable ? reason : `not usable: ${reason}`}${fix === null ? '' : ` — ${fix}`}`);
   }
@@ -201,12 +198,12 @@ export async function openSandbox(preference: SandboxPreference, options: OpenSa
 
 async function openPreferred(
   preference: SandboxPreference,
-  cacheFolder: string,
+  settings: Settings,
   onMessage: (message: string) => void,
 ): Promise<OpenedSandbox> {
   if (preference === 'none') return { sandbox: null, probes: [] };
-  if (preference === 'auto') return openAny(dockerEngine(), cacheFolder, onMessage);
-  const attempt = preference === 'docker' ? attemptDocker(dockerEngine(), onMessage) : attemptBubblewrap(cacheFolder);
+  if (preference === 'auto') return openAny(settings, onMessage);
+  const attempt = preference === 'docker' ? attemptDocker(settings, onMessage) : attemptBubblewrap(settings);
   const { sandbox, probe } = await attempt;
   return { sandbox, probes: [probe] };
 }

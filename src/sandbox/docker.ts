@@ -1,13 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
 import type { Language } from '../domain/check-runs.ts';
-import type { RunLimits } from '../domain/exercises.ts';
-import { abortOf, type AgentConnection, checkFiles, runJob, workFolderNeeds } from './agent-client.ts';
+import { Agent, type AgentConnection, checkFiles } from './agent-client.ts';
+import { searchPath } from './agent-protocol.ts';
 import { runnerFolder } from './languages.ts';
+import { Pool, type PoolMember, type PoolSize } from './pool.ts';
 import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
+import { type SandboxShape, shapeOf } from './shape.ts';
 
 export type DockerEngine = Docker;
 
@@ -16,17 +19,27 @@ export function dockerEngine(socketPath?: string): DockerEngine {
   return new Docker(socketPath === undefined ? {} : { socketPath });
 }
 
+export interface DockerSandboxOptions {
+  /** Containers kept ready. Default: 0. */
+  readonly pool?: PoolSize;
+  /** One of the engine's runtimes, such as `runsc`. Default: the engine's own. */
+  readonly runtime?: string;
+  readonly languages?: ReadonlyMap<Language, string>;
+}
+
 const mebibyte = 1024 * 1024;
-/** The agent's own: 12 MB after its start, 57 MB after four runs with 1 MB of each output and report, measured. */
-const agentMemoryBytes = 64 * mebibyte;
-const agentMemoryPerOutputByte = 16;
-/** The agent's threads and the first process: 8 measured on two cores (Node 24); more cores bring some more. */
-const agentProcesses = 24;
+/** The agent and what the kernel keeps of a container: 2 to 3 MB, measured. */
+const agentMemoryBytes = 4 * mebibyte;
 
 /** Removing takes 0.1 s on an idle machine. */
 const removeTimeoutMs = 20_000;
+/** How long a container that is started in advance may be used: longer than it waits in the pool and any judging takes. */
+const lifeMs = 30 * 60_000;
 
-const labels = { submission: 'atelier.submission', attempt: 'atelier.attempt', deadline: 'atelier.deadline' } as const;
+const labels = { pool: 'atelier.pool', deadline: 'atelier.deadline' } as const;
+
+/** Name of a job's container. A label would have to be there before the job is. */
+const namePrefix = (submissionId: string) => `atelier-${submissionId}-`;
 
 const seccompProfile = readFileSync(join(import.meta.dirname, '../../runner/seccomp.json'), 'utf8');
 
@@ -44,41 +57,43 @@ function statusOf(error: unknown): number | undefined {
 
 /** Engine down or overloaded: try again. Image missing or a refused request: trying again changes nothing. */
 function toSandboxError(error: unknown): SandboxError {
+  if (error instanceof SandboxError) return error;
   const status = statusOf(error);
   const isRefused = status !== undefined && status >= 400 && status < 500;
   const message = error instanceof Error ? error.message : String(error);
   return new SandboxError(`the Docker engine could not run the job: ${message}`, { cause: error, transient: !isRefused });
 }
 
-/** Limits hold per run inside; the container's own are those of its largest run, as a wall around all of them. */
-function containerOptions(image: string, job: SandboxJob): Docker.ContainerCreateOptions {
-  const { label, runs } = job;
-  const largest = (limit: keyof RunLimits): number => Math.max(...runs.map((run) => run.limits[limit]));
-  const work = workFolderNeeds(job);
-  const agentBytes = agentMemoryBytes + agentMemoryPerOutputByte * largest('outputBytes');
-  const memoryBytes = largest('memoryBytes') + work.bytes + agentBytes;
+interface ContainerSettings {
+  readonly image: string;
+  readonly shape: SandboxShape;
+  readonly runtime: string | undefined;
+  readonly poolId: string;
+  readonly deadline: Date;
+}
+
+/** The container's own limits are those of the job's largest run, as a wall around all of them. */
+export function containerOptions({ image, shape, runtime, poolId, deadline }: ContainerSettings): Docker.ContainerCreateOptions {
+  const memoryBytes = shape.memoryBytes + shape.workBytes + agentMemoryBytes;
+  const execution = shape.mayExecute ? 'exec' : 'noexec';
   return {
     Image: image,
-    // A shell as the first process, as it collects orphans, which Node does not.
-    Cmd: ['/bin/sh', '-c', `${runnerFolder}/bin/node ${runnerFolder}/agent.mjs; exit $?`],
+    Cmd: [`${runnerFolder}/agent`],
     User: '0:0',
     WorkingDir: '/',
     Hostname: 'box',
-    Env: [`PATH=${runnerFolder}/bin:/usr/local/bin:/usr/bin:/bin`],
+    Env: [`PATH=${searchPath}`],
     // Saves the engine the set-up of a network that `NetworkMode: none` would then leave empty.
     NetworkDisabled: true,
     OpenStdin: true,
+    // The agent's input ends with this process, whatever ends it, and the container with its agent.
     StdinOnce: true,
     AttachStdin: true,
     AttachStdout: true,
     AttachStderr: true,
     Tty: false,
     StopSignal: 'SIGKILL',
-    Labels: {
-      [labels.submission]: label.submissionId,
-      [labels.attempt]: String(label.attempt),
-      [labels.deadline]: label.deadline.toISOString(),
-    },
+    Labels: { [labels.pool]: poolId, [labels.deadline]: deadline.toISOString() },
     HostConfig: {
       NetworkMode: 'none',
       ReadonlyRootfs: true,
@@ -88,15 +103,17 @@ function containerOptions(image: string, job: SandboxJob): Docker.ContainerCreat
       AutoRemove: false,
       RestartPolicy: { Name: 'no' },
       Tmpfs: {
-        '/tmp': `rw,nosuid,nodev,noexec,size=${largest('diskBytes')},nr_inodes=4k,mode=1777`,
-        '/box': `rw,nosuid,nodev,noexec,size=${work.bytes},nr_inodes=${work.names},mode=0755`,
+        // One name is the folder's own.
+        '/tmp': `rw,nosuid,nodev,${execution},size=${shape.diskBytes},nr_inodes=${shape.fileCount + 1},mode=1777`,
+        '/box': `rw,nosuid,nodev,${execution},size=${shape.workBytes},nr_inodes=${shape.workNames},mode=0755`,
         // Semaphores and shared memory of Python's multiprocessing.
         '/dev/shm': `rw,nosuid,nodev,noexec,size=${16 * mebibyte},nr_inodes=256,mode=1777`,
       },
       CapDrop: ['ALL'],
       CapAdd: ['SETUID', 'SETGID', 'KILL'],
       SecurityOpt: ['no-new-privileges', `seccomp=${seccompProfile}`],
-      PidsLimit: largest('processes') + agentProcesses,
+      // And the agent itself.
+      PidsLimit: shape.processes + 1,
       Memory: memoryBytes,
       MemorySwap: memoryBytes,
       NanoCpus: 1e9,
@@ -107,100 +124,135 @@ function containerOptions(image: string, job: SandboxJob): Docker.ContainerCreat
       ],
       // A flood of output would otherwise fill the engine's disk.
       LogConfig: { Type: 'none', Config: {} },
+      ...(runtime === undefined ? {} : { Runtime: runtime }),
     },
   };
 }
 
+type EngineStream = NodeJS.ReadWriteStream & { destroy?(): void };
+
 /** Splits the engine's stream; the agent's standard error is its last words, kept for the message. */
-function connectionOf(engine: DockerEngine, stream: NodeJS.ReadWriteStream): AgentConnection & { lastWords(): string } {
+function connectionOf(engine: DockerEngine, stream: EngineStream): AgentConnection & { readonly ended: Promise<void> } {
   const output = new PassThrough();
   const errors = new PassThrough();
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
   let lastWords = '';
   errors.on('data', (chunk: Buffer) => {
     lastWords = (lastWords + chunk.toString()).slice(-2000);
   });
   engine.modem.demuxStream(stream, output, errors);
-  for (const event of ['end', 'close', 'error']) stream.on(event, () => output.end());
-  return { input: stream, output, lastWords: () => lastWords };
+  for (const event of ['end', 'close', 'error']) {
+    stream.on(event, () => {
+      output.end();
+      resolve();
+    });
+  }
+  return { input: stream, output, lastWords: () => lastWords, ended };
 }
 
-/** One single-use, hardened container per job. */
+interface PooledContainer extends PoolMember {
+  readonly agent: Agent;
+  readonly container: Docker.Container;
+}
+
+/** Single-use, hardened containers, started before their job where there is a pool. */
 export class DockerSandbox implements Sandbox {
   readonly kind = 'docker';
   readonly identity: string;
-  readonly languages: ReadonlyMap<Language, string> = new Map();
+  readonly languages: ReadonlyMap<Language, string>;
   readonly #engine: DockerEngine;
+  readonly #runtime: string | undefined;
+  /** Value of the label `atelier.pool` of all its containers. */
+  readonly poolId = randomUUID();
+  readonly #pool: Pool<PooledContainer>;
 
   /** `imageId`: the content address of a runner image (`ensureRunnerImage`) that is present on `engine`. */
-  constructor(engine: DockerEngine, imageId: string) {
+  constructor(engine: DockerEngine, imageId: string, { pool = 0, runtime, languages = new Map() }: DockerSandboxOptions = {}) {
     this.#engine = engine;
     this.identity = imageId;
+    this.languages = languages;
+    this.#runtime = runtime;
+    this.#pool = new Pool((shape, until, signal) => this.#open(shape, until, signal), pool);
   }
 
   async run(job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
     checkFiles(job);
     options.signal.throwIfAborted();
     if (job.runs.length === 0) return [];
-    const container = await this.#create(job, options.signal);
+    const { submissionId, attempt, deadline } = job.label;
+    if (attempt > 1) await this.#removeOlderAttempts(submissionId, attempt);
+    const member = await this.#pool.take(shapeOf(job), deadline, options.signal);
+    // Beside the job. Without its name the container is still found by its deadline.
+    const named = member.container.rename({ name: `${namePrefix(submissionId)}${attempt}-${randomUUID().slice(0, 8)}` });
+    named.catch(() => undefined);
     try {
-      return await this.#runIn(container, job, options);
-    } finally {
+      const results = await member.agent.runJob(job, options);
+      void this.#pool.end(member);
+      return results;
+    } catch (error) {
       // What cannot be removed now, because the engine is gone or hangs, is found by `reap` through its label.
-      const removed = this.#remove(container).catch(() => undefined);
-      await Promise.race([removed, sleep(removeTimeoutMs, undefined, { ref: false })]);
+      await Promise.race([this.#pool.end(member), sleep(removeTimeoutMs, undefined, { ref: false })]);
+      throw error;
     }
   }
 
+  /** Those whose deadline has passed, and those that have ended: nobody has a use for them. */
   async reap(now: Date): Promise<number> {
-    try {
-      const containers = await this.#engine.listContainers({ all: true, filters: { label: [labels.deadline] } });
-      const late = containers.filter((container) => new Date(container.Labels[labels.deadline] ?? '') < now);
-      // One that cannot be removed must not keep the others.
-      const removals = await Promise.allSettled(late.map(({ Id }) => this.#remove(this.#engine.getContainer(Id))));
-      const failed = removals.find((removal) => removal.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
-      return late.length;
-    } catch (error) {
-      throw toSandboxError(error);
-    }
+    return this.#removeAll({ label: [labels.deadline] }, ({ State, Labels }) => {
+      return State === 'exited' || State === 'dead' || new Date(Labels[labels.deadline] ?? '') < now;
+    });
   }
 
   close(): Promise<void> {
-    return Promise.resolve();
+    return this.#pool.close();
   }
 
-  async #create(job: SandboxJob, signal: AbortSignal): Promise<Docker.Container> {
-    const created = this.#engine.createContainer(containerOptions(this.identity, job));
+  /** A worker that hangs must not go on with what another one does now. */
+  async #removeOlderAttempts(submissionId: string, attempt: number): Promise<void> {
+    const prefix = namePrefix(submissionId);
+    await this.#removeAll({ label: [labels.deadline], name: [prefix] }, ({ Names }) =>
+      Names.some((name) => name.startsWith(`/${prefix}`) && Number.parseInt(name.slice(prefix.length + 1), 10) < attempt),
+    );
+  }
+
+  /** @throws SandboxError where the engine gives no list, or one of them stays; the others are removed all the same. */
+  async #removeAll(filters: Record<string, string[]>, isMeant: (container: Docker.ContainerInfo) => boolean): Promise<number> {
     try {
-      return await Promise.race([created, abortOf(signal)]);
+      const listed = await this.#engine.listContainers({ all: true, filters });
+      const meant = listed.filter(isMeant);
+      const removals = await Promise.allSettled(meant.map(({ Id }) => this.#remove(this.#engine.getContainer(Id))));
+      const failed = removals.find((removal) => removal.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+      return meant.length;
     } catch (error) {
-      // The engine goes on making what nobody waits for any more. Not awaited: it may hang.
-      created.then((container) => this.#remove(container)).catch(() => undefined);
-      signal.throwIfAborted();
       throw toSandboxError(error);
     }
   }
 
-  async #runIn(container: Docker.Container, job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
-    let stream: NodeJS.ReadWriteStream & { destroy?(): void };
-    let connection: ReturnType<typeof connectionOf>;
+  async #open(shape: SandboxShape, until: Date | null, signal: AbortSignal): Promise<PooledContainer> {
+    const usableUntil = until ?? new Date(Date.now() + lifeMs);
+    let container: Docker.Container | null = null;
+    let stream: EngineStream | null = null;
+    const destroy = async (): Promise<void> => {
+      // The engine would wait for a reader that does not read (moby issue 41827).
+      stream?.destroy?.();
+      if (container !== null) await this.#remove(container);
+    };
     try {
+      const settings = { image: this.identity, shape, runtime: this.#runtime, poolId: this.poolId, deadline: usableUntil };
+      container = await this.#engine.createContainer(containerOptions(settings));
+      signal.throwIfAborted();
       // Before the start, or the agent's first words are lost.
       stream = await container.attach({ stream: true, stdin: true, stdout: true, stderr: true, hijack: true });
-      connection = connectionOf(this.#engine, stream);
-      await Promise.race([container.start(), abortOf(options.signal)]);
+      signal.throwIfAborted();
+      const connection = connectionOf(this.#engine, stream);
+      await container.start();
+      const agent = new Agent(connection);
+      await agent.prepare(shape);
+      return { agent, container, usableUntil, ended: connection.ended, destroy };
     } catch (error) {
-      options.signal.throwIfAborted();
+      await destroy().catch(() => undefined);
       throw toSandboxError(error);
-    }
-    try {
-      return await runJob(connection, job, options);
-    } catch (error) {
-      if (!(error instanceof SandboxError)) throw error;
-      throw new SandboxError(`${error.message}; ${connection.lastWords()}`, { cause: error, transient: error.transient });
-    } finally {
-      // The engine would wait for a reader that does not read (moby issue 41827).
-      stream.destroy?.();
     }
   }
 

@@ -12,6 +12,8 @@ export interface JudgingBench {
   readonly signal: AbortSignal;
   /** Called when a run begins; must not throw. */
   readonly onRunStart?: (name: string) => void;
+  /** In how many sandboxes at once the test cases of one program may be run. Default: 1. */
+  readonly parallel?: number;
 }
 
 /** What the judging of one submission gave, and the runs that it took. */

@@ -7,7 +7,7 @@ export const runnerFolder = '/opt/atelier';
 
 /** What turns a program's files into something that runs. */
 interface CompileStep {
-  /** Run in the work folder; `entry` is the program's file there. */
+  /** Run in the work folder; `entry` is the program's file there. Exit code 0: it runs. What it says is for the student. */
   readonly argv: (entry: string) => readonly string[];
   /** The one file below /tmp that it makes; null where it only checks and the sources themselves are run. */
   readonly artifact: string | null;
@@ -18,15 +18,22 @@ interface CompileStep {
 interface LanguageEntry {
   /** File of the work folder by which a program of this language is known. */
   readonly entryFile: string;
-  /** Prints the tool's version, shown to students. */
+  /** Debian's packages that bring its tools into the runner image; Node and the TypeScript compiler come with Atelier. */
+  readonly packages: readonly string[];
+  /** Exits with 0 where its tools work; the first line that it prints is their version, shown to students. */
   readonly version: readonly string[];
   /** Lints the work folder with the exercise's own configuration; writes a JSON lint report to descriptor 3. Null: no linter. */
   readonly lint: ((config: string | null) => readonly string[]) | null;
   /** Runs test files; writes a JUnit XML report to descriptor 3. Null: an exercise has to name its own command. */
   readonly test: ((files: readonly string[]) => readonly string[]) | null;
   readonly compile: CompileStep | null;
-  /** Runs a program: its entry file, or the artifact of the compile step, both relative to the work folder. */
-  readonly run: (program: string) => readonly string[];
+  /**
+   * Runs a program: its entry file, or the artifact of the compile step, both relative to the work folder. `memoryBytes` is what the
+   * exercise gives the program, without `runtimeMemoryBytes`.
+   */
+  readonly run: (program: string, memoryBytes: number) => readonly string[];
+  /** The artifact is executed itself: the job of its runs needs `mayExecute`, the one that makes it does not. */
+  readonly mayExecute: boolean;
   /** One that can boot before the job is there. */
   readonly interpreter: Interpreter | null;
   /** By how much a program may take longer than in C or C++, where an exercise takes several languages. */
@@ -54,129 +61,153 @@ const lint = (language: string) => (config: string | null) => [
   language,
   ...(config === null ? [] : [config]),
 ];
-const node = (file: string) => ['node', `./${file}`];
-const compiled = (program: string) => [`./${program}`];
+const script =
+  (interpreter: string): LanguageEntry['run'] =>
+  (file) => [interpreter, `./${file}`];
+const compiled: LanguageEntry['run'] = (program) => [`./${program}`];
+const compilingTo = (artifact: string, argv: (entry: string) => readonly string[]) => ({ argv, artifact, limits: compileLimits });
+/** A compiler may be installed without the headers that every program needs. */
+const compilerVersion = (compiler: string, header: string) => [
+  'sh',
+  '-c',
+  `echo '#include <${header}>' | ${compiler} -E - >/dev/null && ${compiler.split(' ')[0]} --version`,
+];
 
 /** One entry per language: adding one touches this table and the runner only. */
 export const languages = {
   javascript: {
     entryFile: 'main.js',
-    version: ['node', '--version'],
+    packages: [],
+    version: ['node', '-p', '`Node.js ${process.version.slice(1)}`'],
     lint: lint('javascript'),
     test: (files) => ['node', `${runnerFolder}/run-tests.mjs`, ...files],
     compile: null,
-    run: node,
+    run: script('node'),
+    mayExecute: false,
     interpreter: 'node',
     timeFactor: 2,
     runtimeMemoryBytes: 64 * mebibyte,
   },
   typescript: {
     entryFile: 'main.ts',
-    version: ['node', `${runnerFolder}/node_modules/typescript/bin/tsc`, '--version'],
+    packages: [],
+    version: ['node', `${runnerFolder}/check-types.mjs`, '--version'],
     lint: lint('typescript'),
     test: (files) => ['node', `${runnerFolder}/run-tests.mjs`, ...files],
-    compile: {
-      argv: (entry) => ['node', `${runnerFolder}/check-types.mjs`, entry],
-      artifact: null,
-      limits: compileLimits,
-    },
-    run: node,
+    compile: { argv: (entry) => ['node', `${runnerFolder}/check-types.mjs`, entry], artifact: null, limits: compileLimits },
+    run: script('node'),
+    mayExecute: false,
     interpreter: 'node',
     timeFactor: 2,
     runtimeMemoryBytes: 64 * mebibyte,
   },
   python: {
     entryFile: 'main.py',
+    packages: ['python3'],
     version: ['python3', '--version'],
     lint: lint('python'),
     test: (files) => ['python3', `${runnerFolder}/run_tests.py`, ...files],
     compile: null,
-    run: (file) => ['python3', `./${file}`],
+    run: script('python3'),
+    mayExecute: false,
     interpreter: 'python',
     timeFactor: 5,
     runtimeMemoryBytes: 16 * mebibyte,
   },
   java: {
     entryFile: 'Main.java',
-    version: ['javac', '--version'],
+    packages: ['default-jdk-headless'],
+    version: ['javac', '-J-XX:+UseSerialGC', '-J-XX:TieredStopAtLevel=1', '--version'],
     lint: null,
     test: null,
-    compile: {
-      argv: (entry) => ['sh', `${runnerFolder}/compile-java.sh`, entry],
-      artifact: 'program.jar',
-      limits: compileLimits,
-    },
-    run: (program) => ['java', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xss64m', '-jar', program],
+    compile: compilingTo('program.jar', (entry) => ['sh', `${runnerFolder}/compile-java.sh`, entry]),
+    // A heap of what the exercise gives, whatever memory the machine has, collected and compiled for short lives. A full heap is one
+    // error among others to Java: `tail` then reads without an end, until the sandbox sees that the memory is used up.
+    run: (program, memoryBytes) => [
+      'java',
+      `-Xmx${Math.floor(memoryBytes / 1024)}k`,
+      '-Xss64m',
+      '-XX:+UseSerialGC',
+      '-XX:TieredStopAtLevel=1',
+      '-XX:-UsePerfData',
+      '-XX:OnOutOfMemoryError=tail /dev/zero',
+      '-jar',
+      program,
+    ],
+    mayExecute: false,
     interpreter: null,
     timeFactor: 2,
     runtimeMemoryBytes: 128 * mebibyte,
   },
   c: {
     entryFile: 'main.c',
-    version: ['gcc', '-dumpfullversion'],
+    packages: ['gcc', 'libc6-dev'],
+    version: compilerVersion('gcc -x c', 'stdio.h'),
     lint: null,
     test: null,
-    compile: {
-      argv: (entry) => ['gcc', '-std=c17', '-O2', '-Wall', '-Wextra', '-o', '/tmp/program', entry, '-lm'],
-      artifact: 'program',
-      limits: compileLimits,
-    },
+    compile: compilingTo('program', (entry) => [
+      'gcc',
+      '-std=c17',
+      '-O2',
+      '-Wall',
+      '-Wextra',
+      '-o',
+      '/tmp/program',
+      entry,
+      '-lm',
+    ]),
     run: compiled,
+    mayExecute: true,
     interpreter: null,
     timeFactor: 1,
     runtimeMemoryBytes: 0,
   },
   cpp: {
     entryFile: 'main.cpp',
-    version: ['g++', '-dumpfullversion'],
+    packages: ['g++'],
+    version: compilerVersion('g++ -x c++', 'iostream'),
     lint: null,
     test: null,
-    compile: {
-      argv: (entry) => ['g++', '-std=c++20', '-O2', '-Wall', '-Wextra', '-o', '/tmp/program', entry],
-      artifact: 'program',
-      limits: compileLimits,
-    },
+    compile: compilingTo('program', (entry) => ['g++', '-std=c++20', '-O2', '-Wall', '-Wextra', '-o', '/tmp/program', entry]),
     run: compiled,
+    mayExecute: true,
     interpreter: null,
     timeFactor: 1,
     runtimeMemoryBytes: 0,
   },
   go: {
     entryFile: 'main.go',
-    version: ['go', 'version'],
+    packages: ['golang-go'],
+    version: ['sh', `${runnerFolder}/compile-go.sh`, '--version'],
     lint: null,
     test: null,
-    compile: {
-      argv: (entry) => [
-        'env',
-        'GOCACHE=/tmp/cache',
-        'GOFLAGS=-mod=mod',
-        'GO111MODULE=off',
-        'go',
-        'build',
-        '-o',
-        '/tmp/program',
-        entry,
-      ],
-      artifact: 'program',
-      limits: compileLimits,
-    },
+    compile: compilingTo('program', (entry) => ['sh', `${runnerFolder}/compile-go.sh`, entry]),
     run: compiled,
+    mayExecute: true,
     interpreter: null,
     timeFactor: 1,
     runtimeMemoryBytes: 32 * mebibyte,
   },
   rust: {
     entryFile: 'main.rs',
-    version: ['rustc', '--version'],
+    packages: ['rustc', 'gcc', 'libc6-dev'],
+    // It links with the C compiler's help.
+    version: ['sh', '-c', 'command -v cc >/dev/null && rustc --version'],
     lint: null,
     test: null,
-    compile: {
-      argv: (entry) => ['rustc', '--edition', '2021', '-O', '-o', '/tmp/program', entry],
-      artifact: 'program',
-      limits: compileLimits,
-    },
+    compile: compilingTo('program', (entry) => [
+      'rustc',
+      '--edition',
+      '2021',
+      '-O',
+      '-C',
+      'strip=symbols',
+      '-o',
+      '/tmp/program',
+      entry,
+    ]),
     run: compiled,
+    mayExecute: true,
     interpreter: null,
     timeFactor: 1,
     runtimeMemoryBytes: 0,

@@ -1,13 +1,16 @@
 import { checkRunVerdict, type JudgedTest, type LintFinding, type TestRun } from '../domain/check-runs.ts';
-import type { FileRole, ProjectRevision, Revision, TestSuite } from '../domain/exercises.ts';
+import type { FileRole, ProjectChecks, ProjectRevision, Revision, TestSuite } from '../domain/exercises.ts';
 import { foldersAbove } from '../domain/file-paths.ts';
 import { trialLimits } from '../domain/trial-runs.ts';
+import { callTests } from './call-tests.ts';
+import { dependencyNotes } from './dependency-notes.ts';
 import type { Judged, JudgingBench } from './judge.ts';
 import { parseJunitReport } from './junit-report.ts';
 import { languages } from './languages.ts';
 import { parseLintReport } from './lint-report.ts';
 import { MalformedReportError } from './malformed-report.ts';
 import { type RunRequest, type RunResult, SandboxError, type SandboxFile } from './sandbox.ts';
+import { parseTapReport } from './tap-report.ts';
 
 const suites = ['visible', 'hidden'] as const;
 type Suite = (typeof suites)[number];
@@ -39,27 +42,38 @@ function standsInTheWayOf(files: readonly SandboxFile[]): (path: string) => bool
 }
 
 /**
- * Lint, then the visible and the hidden tests, each a run of its own: a report holds one suite.
+ * Lint where the language has a linter, then the visible and the hidden tests, each a run of its own: a report holds one suite.
  *
- * The files of hidden tests come with the last run, so nothing that lint or the visible tests execute can read them. What remains:
- * in the hidden run itself the student's code shares a process and a folder with them and can read them. Nothing of that run gets
- * out to the student, though: names and messages of hidden tests are not shown, logs neither.
+ * The files of hidden tests come with the last run, so nothing that lint or the visible tests execute can read them. In a run of style
+ * `calls` they are the tester's alone. What remains in one of style `shared-process`: the student's code shares a process and a folder
+ * with them and can read them. Nothing of that run gets out to the student, though: names and messages of hidden tests are not
+ * shown, logs neither.
  */
 export function projectRuns(revision: ProjectRevision): RunRequest[] {
-  const { checks } = revision;
-  const { lint, test } = languages[revision.language];
-  if (lint === null || test === null)
-    throw new SandboxError(`no tests of projects in ${revision.language}`, { transient: false });
-  return [
-    { name: 'lint', argv: lint(checks.lintConfig), limits: checks.limits },
-    { name: testRunName('visible'), argv: test(checks.tests.visible.files), limits: checks.limits },
-    {
-      name: testRunName('hidden'),
-      argv: test(checks.tests.hidden.files),
-      limits: checks.limits,
-      files: ownFiles(revision, ['hidden-test']),
-    },
-  ];
+  const { checks, language } = revision;
+  const { lint } = languages[language];
+  const lintRun = lint === null ? [] : [{ name: 'lint', argv: lint(checks.lintConfig), limits: checks.limits }];
+  return [...lintRun, testRun(revision, 'visible'), testRun(revision, 'hidden')];
+}
+
+/** Whether the student's code runs in the process that writes the report. */
+const sharesProcess = ({ testStyle, command }: ProjectRevision['checks']) => testStyle === 'shared-process' || command !== null;
+
+function testRun(revision: ProjectRevision, suite: Suite): RunRequest {
+  const { checks, language } = revision;
+  const { files } = checks.tests[suite];
+  const hidden = suite === 'hidden' ? ownFiles(revision, ['hidden-test']) : [];
+  const run = { name: testRunName(suite), limits: checks.limits, ...(hidden.length === 0 ? {} : { files: hidden }) };
+  if (!sharesProcess(checks)) {
+    const halves = callTests[language];
+    if (halves === undefined) throw new SandboxError(`no tests of style calls in ${language}`, { transient: false });
+    const own = [...ownFiles(revision, ['visible-test', 'configuration']), ...hidden].map(({ path }) => path);
+    return { ...run, argv: halves.tester(files, own), peer: { argv: halves.peer } };
+  }
+  const { test } = languages[language];
+  if (checks.command !== null) return { ...run, argv: [...checks.command.argv, ...files] };
+  if (test === null) throw new SandboxError(`no tests of projects in ${language}`, { transient: false });
+  return { ...run, argv: test(files) };
 }
 
 /**
@@ -83,17 +97,22 @@ export function trialJob(
     cpuTimeMs: Math.min(checks.limits.cpuTimeMs, trialLimits.wallTimeMs),
     outputBytes: Math.min(checks.limits.outputBytes, trialLimits.outputBytes),
   };
-  const { run: argvOf, test } = languages[language];
-  if (test === null) throw new SandboxError(`no tests of projects in ${language}`, { transient: false });
   const run =
     program === null
-      ? { name: testRunName('visible'), argv: test(checks.tests.visible.files), limits }
-      : { name: 'program', argv: argvOf(program.entry), limits, stdin: Buffer.from(program.stdin) };
+      ? { ...testRun({ ...revision, checks }, 'visible'), limits }
+      : {
+          name: 'program',
+          argv: languages[language].run(program.entry, limits.memoryBytes),
+          limits,
+          stdin: Buffer.from(program.stdin),
+        };
   return { files: projectFiles(revision, [...starter, ...tried]), runs: [run] };
 }
 
 /** What a trial's run says of its tests; null where it is not a run of tests, or told nothing that can be read. */
-export const readTrialTests = (run: RunResult) => readTests(run.report);
+export function readTrialTests({ checks }: Revision, run: RunResult): TestRun['tests'] {
+  return checks.kind === 'project' && run.name === testRunName('visible') ? readTests(checks, run) : null;
+}
 
 const testRunName = (suite: Suite) => `${suite}-tests`;
 
@@ -108,32 +127,40 @@ export async function judgeProject(
   bench: JudgingBench,
 ): Promise<Judged> {
   const { sandbox, label, signal, onRunStart } = bench;
-  const languageVersion = sandbox.languages.get(revision.language) ?? '';
+  const { checks, language } = revision;
   const job = { label, files: projectFiles(revision, submitted), runs: projectRuns(revision) };
   const results = await sandbox.run(job, { signal, ...(onRunStart === undefined ? {} : { onRunStart }) });
-  const lintFindings = readLintFindings(resultOf(results, 'lint'));
+  const lintFindings = languages[language].lint === null ? [] : readLintFindings(resultOf(results, 'lint'));
   const testRuns = suites.map((suite) => {
-    const { status, exitCode, report } = resultOf(results, testRunName(suite));
-    return { suite, status, exitCode, expectedTests: revision.checks.tests[suite].count, tests: readTests(report) };
+    const result = resultOf(results, testRunName(suite));
+    const { status, exitCode } = result;
+    return { suite, status, exitCode, expectedTests: checks.tests[suite].count, tests: readTests(checks, result) };
   });
-  const tests = testRuns.flatMap(({ suite, tests: reported }) =>
-    judgedTests(revision.checks.tests[suite], suite, reported ?? []),
-  );
+  const tests = testRuns.flatMap(({ suite, tests: reported }) => judgedTests(checks.tests[suite], suite, reported ?? []));
+  const points = tests.reduce((sum, test) => sum + test.points, 0);
+  const maxPoints = checks.tests.visible.points + checks.tests.hidden.points;
+  const isEnough = checks.passPercent !== null && points * 100 >= checks.passPercent * maxPoints && testRuns.every(isWhole);
   return {
     checks: {
-      verdict: checkRunVerdict(testRuns, lintFindings),
+      verdict: checkRunVerdict(isEnough ? [] : testRuns, lintFindings),
       lintFindings,
       tests,
-      points: tests.reduce((sum, { points }) => sum + points, 0),
-      maxPoints: revision.checks.tests.visible.points + revision.checks.tests.hidden.points,
+      points,
+      maxPoints,
       compilerOutput: null,
-      testsShareProcess: true,
-      notes: [],
-      language: revision.language,
-      languageVersion,
+      testsShareProcess: sharesProcess(checks),
+      notes: dependencyNotes(ownFiles(revision, ['starter']), submitted),
+      language,
+      languageVersion: sandbox.languages.get(language) ?? '',
     },
     runs: results,
   };
+}
+
+/** Whether a run told of all its tests and its end agrees with them: only then can some of the points be enough. */
+function isWhole({ status, exitCode, tests, expectedTests }: TestRun): boolean {
+  if (status !== 'exited' || tests === null || tests.length !== expectedTests) return false;
+  return exitCode === 0 || tests.some(({ outcome }) => outcome !== 'passed');
 }
 
 /** The points of a suite are shared evenly, whole ones: the first tests get what is left over. */
@@ -147,23 +174,25 @@ function judgedTests(expected: TestSuite, suite: Suite, reported: NonNullable<Te
   });
 }
 
-function resultOf(results: readonly RunResult[], name: string): RunResult {
+/** @throws SandboxError, transient, where the run is missing. */
+export function resultOf(results: readonly RunResult[], name: string): RunResult {
   const result = results.find((candidate) => candidate.name === name);
   if (result === undefined) throw new SandboxError(`the sandbox returned no ${name} run`, { transient: true });
   return result;
 }
 
-function readLintFindings(lint: RunResult): readonly LintFinding[] {
+/** @throws SandboxError where our own linter gave no report: that is never the student's fault. */
+export function readLintFindings(lint: RunResult): readonly LintFinding[] {
   if (lint.report !== null) return parseLintReport(lint.report);
   if (lint.status === 'exited') throw new SandboxError('the linter gave no report', { transient: false });
   return [{ file: '', line: 0, rule: 'limits', severity: 'error', message: `the linter did not finish: ${lint.status}` }];
 }
 
 /** A report that cannot be read counts as none: the student's process may have spoilt it. */
-function readTests(report: string | null): TestRun['tests'] {
-  if (report === null) return null;
+function readTests({ command }: ProjectChecks, { report, stdout }: RunResult): TestRun['tests'] {
   try {
-    return parseJunitReport(report);
+    if (command?.report === 'tap') return parseTapReport(stdout.toString());
+    return report === null ? null : parseJunitReport(report);
   } catch (error) {
     if (error instanceof MalformedReportError) return null;
     throw error;

@@ -1,5 +1,16 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
@@ -16,11 +27,11 @@ export interface ToolchainFile {
 export interface Toolchain {
   /** Plain text files, the same on every platform. */
   readonly runnerFiles: readonly ToolchainFile[];
-  /** Node and the linters, as they are on this machine. */
+  /** Node, the linters and the TypeScript compiler as they are on this machine, and the agent where its compiler can make one that needs no library. */
   readonly nativeFiles: readonly ToolchainFile[];
-  /** npm packages of the linters, name → exact version. */
-  readonly linters: Readonly<Record<string, string>>;
-  /** Changes with the runner's files and with the versions of Node and the linters; 12 hexadecimal digits. */
+  /** npm packages that come along, name → exact version. */
+  readonly packages: Readonly<Record<string, string>>;
+  /** Changes with the runner's files, the agent's source among them, and with the versions of Node and the packages; 12 hexadecimal digits. */
   readonly hash: string;
   /** Whether the native files run on Debian: false on other platforms than Linux with glibc. */
   readonly isPortable: boolean;
@@ -30,7 +41,10 @@ const Manifest = z.object({ version: z.string() });
 const PlatformReport = z.object({ header: z.object({ glibcVersionRuntime: z.string().optional() }) });
 
 const runnerSource = join(import.meta.dirname, '../../runner');
-const linterNames = ['oxlint', '@astral-sh/ruff-wasm-nodejs'];
+/** What is made from the project's sources for the sandboxes of this machine. */
+export const cacheFolder = join(import.meta.dirname, '../../node_modules/.cache/atelier-sandbox');
+/** The linters, and the TypeScript compiler with the types of Node's own modules. */
+const packageNames = ['oxlint', '@astral-sh/ruff-wasm-nodejs', 'typescript', '@types/node', 'undici-types'];
 
 function filesBelow(folder: string): readonly string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -48,10 +62,11 @@ function packageVersion(folder: string): string {
   return Manifest.parse(manifest).version;
 }
 
-/** oxlint's native part is a package of its own, named after the platform, beside it. */
-function oxlintBindings(): readonly string[] {
-  const folder = join(packageFolder('oxlint'), '../@oxlint');
-  return readdirSync(folder).map((name) => `@oxlint/${name}`);
+/** The native parts of oxlint and TypeScript are packages of their own, named after the platform, beside them. */
+function nativePackages(): readonly string[] {
+  return ['oxlint', 'typescript'].flatMap((name) =>
+    readdirSync(join(packageFolder(name), `../@${name}`)).map((native) => `@${name}/${native}`),
+  );
 }
 
 function isLinuxWithGlibc(): boolean {
@@ -59,23 +74,60 @@ function isLinuxWithGlibc(): boolean {
   return PlatformReport.parse(process.report.getReport()).header.glibcVersionRuntime !== undefined;
 }
 
+/**
+ * Compiles runner/agent.c with this machine's C compiler, once: the result is kept under the hash of its source. `static` runs on every
+ * Linux of this processor, `dynamic` beside this machine's own C library.
+ *
+ * @returns the program; null where this machine cannot make it.
+ */
+export function compileAgent(linking: 'static' | 'dynamic'): ToolchainFile | null {
+  const source = join(runnerSource, 'agent.c');
+  const hash = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 12);
+  const target = join(cacheFolder, `agent-${hash}-${process.arch}-${linking}`);
+  const file: ToolchainFile = { path: 'agent', source: target, isExecutable: true };
+  if (existsSync(target)) return file;
+  let draft: string | null = null;
+  try {
+    mkdirSync(cacheFolder, { recursive: true });
+    draft = mkdtempSync(join(cacheFolder, 'draft-'));
+    const output = join(draft, 'agent');
+    execFileSync('cc', ['-O2', ...(linking === 'static' ? ['-static'] : []), '-s', '-o', output, source], { stdio: 'ignore' });
+    // Another process may be doing the same.
+    renameSync(output, target);
+    return file;
+  } catch {
+    return null;
+  } finally {
+    if (draft !== null) rmSync(draft, { recursive: true });
+  }
+}
+
 /** Collects the toolchain: this process's Node and this project's packages. Reads the contents of the runner only. */
 export function readToolchain(): Toolchain {
   const isPortable = isLinuxWithGlibc();
-  const linters = Object.fromEntries(linterNames.map((name) => [name, packageVersion(packageFolder(name))]));
+  const agent = compileAgent('static');
+  const packages = Object.fromEntries(packageNames.map((name) => [name, packageVersion(packageFolder(name))]));
   const runnerFiles = filesBelow(runnerSource).map((source) => plainFile(relative(runnerSource, source), source));
-  const linterFiles = [...linterNames, ...oxlintBindings()].flatMap((name) => {
+  const packageFiles = [...packageNames, ...nativePackages()].flatMap((name) => {
     const folder = packageFolder(name);
-    return filesBelow(folder).map((source) => plainFile(join('node_modules', name, relative(folder, source)), source));
+    return filesBelow(folder).map((source) => ({
+      path: join('node_modules', name, relative(folder, source)),
+      source,
+      isExecutable: (statSync(source).mode & 0o100) !== 0,
+    }));
   });
 
-  const hash = createHash('sha256').update(JSON.stringify([process.version, process.arch, isPortable, linters]));
+  const hash = createHash('sha256').update(JSON.stringify([process.version, process.arch, isPortable, packages]));
   for (const { path, source } of runnerFiles) hash.update(`\0${path}\0`).update(readFileSync(source));
 
   return {
     runnerFiles,
-    nativeFiles: [...linterFiles, { path: 'bin/node', source: process.execPath, isExecutable: true }],
-    linters,
+    nativeFiles: [
+      ...packageFiles,
+      { path: 'bin/node', source: process.execPath, isExecutable: true },
+      ...(agent === null ? [] : [agent]),
+    ],
+    packages,
     hash: hash.digest('hex').slice(0, 12),
     isPortable,
   };

@@ -4,87 +4,32 @@ import type { Dirent } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { languageNames } from '../domain/check-runs.ts';
-import { type Checks, defaultRubric, type FileRole, type RevisionFile, testStyles } from '../domain/exercises.ts';
+import type { Checks, FileRole, RevisionFile } from '../domain/exercises.ts';
+import { checksOf } from './content-checks.ts';
+import {
+  compareText,
+  ContentError,
+  courseManifest,
+  type ExerciseManifest,
+  exerciseManifest,
+  relativePath,
+} from './content-format.ts';
 
 /** Caps of one exercise: far above what an exercise needs, low enough that a folder chosen by mistake is refused at once. */
 const maxFiles = 500;
 const maxFileBytes = 1024 * 1024;
 
-const slug = z
-  .string()
-  .max(60)
-  .regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'use small letters, digits and single hyphens');
-const title = z.string().trim().min(1).max(120);
-const summary = z.string().trim().min(1).max(300);
-const positive = z.int().positive();
-
-/** These paths become files of a git repository and of a sandbox: no way out of the folder and nothing that git or a shell reads otherwise. */
-const relativePath = z
-  .string()
-  .max(200)
-  .regex(/^[\w.-]+(\/[\w.-]+)*$/, 'use letters, digits, "_", ".", "-" in names, with "/" between them')
-  .refine((path) => !path.split('/').some((name) => ['.', '..', '.git'].includes(name.toLowerCase())), 'no ".", ".." or ".git"');
-
-const tests = z
-  .strictObject({
-    files: z
-      .array(relativePath.startsWith('test/'))
-      .min(1)
-      .refine((files) => new Set(files).size === files.length, 'a file is named twice')
-      .readonly(),
-    /** How many test cases these files report: the verdict takes exactly that many. */
-    count: positive,
-    /** Shared evenly by the tests. */
-    points: z.int().nonnegative().max(1000).default(50),
-  })
-  .readonly();
-
-const courseManifest = z.strictObject({
-  slug,
-  title,
-  summary,
-  /** The exercise that an enrolment assigns first. */
-  starter: slug,
-  exercises: z.array(slug).min(1).max(200),
-});
-
-const exerciseManifest = z.strictObject({
-  slug,
-  title,
-  kind: z.literal('project'),
-  testStyle: z.enum(testStyles).default('shared-process'),
-  language: z.enum(languageNames),
-  difficulty: z.enum(['easy', 'medium', 'hard']),
-  xp: positive.max(10_000),
-  /** Id of the exercise for good: a renamed exercise keeps its history. */
-  uuid: z.uuid(),
-  summary,
-  tests: z.strictObject({ visible: tests, hidden: tests }).readonly(),
-  lint: z.strictObject({ config: relativePath.regex(/^lint\/[^/]+$/, 'name a file of lint/') }).readonly(),
-  limits: z
-    .strictObject({
-      cpuTimeMs: positive,
-      wallTimeMs: positive,
-      memoryBytes: positive,
-      processes: positive,
-      outputBytes: positive,
-      diskBytes: positive,
-      fileCount: positive.default(4096),
-    })
-    .readonly(),
-});
-
-/** One exercise as its folder describes it; exactly one file has the role `configuration`. */
-export type ExerciseContent = Readonly<z.output<typeof exerciseManifest>> & {
+/** One exercise as its folder describes it. */
+export interface ExerciseContent
+  extends Pick<ExerciseManifest, 'slug' | 'title' | 'kind' | 'language' | 'difficulty' | 'xp' | 'uuid' | 'summary'> {
   /** Markdown. */
   readonly statement: string;
-  /** Sorted by role and path. */
+  /** Sorted by role and path; at most one has the role `configuration`. */
   readonly files: readonly RevisionFile[];
   readonly checks: Checks;
   /** SHA-256 (hex) over all of the above: another value is another exercise revision. */
   readonly contentHash: string;
-};
+}
 
 /** A course and its exercises, in the order in which they are to be solved. */
 export interface CourseContent {
@@ -92,27 +37,32 @@ export interface CourseContent {
   readonly exercises: readonly ExerciseContent[];
 }
 
-/** Content that cannot be used. The message names the file and says what to do; it is meant for whoever writes the content. */
-export class ContentError extends Error {
-  constructor(path: string, problem: string, options?: ErrorOptions) {
-    super(`${path}: ${problem}`, options);
-    this.name = 'ContentError';
-  }
+interface FileFolder {
+  readonly folder: string;
+  readonly role: FileRole;
+  /** Where its files land in the student's repository and in the work folder. */
+  readonly target: string;
 }
 
-/** Where the folders of an exercise land in the student's repository. */
-const fileFolders: readonly { readonly folder: string; readonly role: FileRole; readonly target: string }[] = [
+const commonFolders: readonly FileFolder[] = [
   { folder: 'starter/', role: 'starter', target: '' },
-  { folder: 'tests/visible/', role: 'visible-test', target: '' },
-  { folder: 'tests/hidden/', role: 'hidden-test', target: '' },
   { folder: 'lint/', role: 'configuration', target: '.atelier/' },
   { folder: 'solution/', role: 'solution', target: '' },
 ];
 
-/** Orders by code unit, so that order and hash are the same under every locale. */
-function compareText(left: string, right: string): number {
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
+function foldersOf(manifest: ExerciseManifest): readonly FileFolder[] {
+  if (manifest.kind === 'project') {
+    return [
+      ...commonFolders,
+      { folder: 'tests/visible/', role: 'visible-test', target: '' },
+      { folder: 'tests/hidden/', role: 'hidden-test', target: '' },
+    ];
+  }
+  const cases = manifest.groups.map(({ name, isVisible }): FileFolder => {
+    const folder = `cases/${name}/`;
+    return { folder, role: isVisible ? 'visible-test' : 'hidden-test', target: folder };
+  });
+  return [...commonFolders, ...cases, { folder: 'checker/', role: 'checker', target: 'checker/' }];
 }
 
 /** Reads a regular file as text. */
@@ -172,8 +122,8 @@ function parseJson<Schema extends z.ZodType>(schema: Schema, path: string, text:
 }
 
 /** Finds what a file of an exercise folder is for; null for what has no place there. */
-function placeFile(path: string, content: string): RevisionFile | null {
-  const place = fileFolders.find(({ folder }) => path.startsWith(folder));
+function placeFile(folders: readonly FileFolder[], path: string, content: string): RevisionFile | null {
+  const place = folders.find(({ folder }) => path.startsWith(folder));
   return place === undefined ? null : { role: place.role, path: place.target + path.slice(place.folder.length), content };
 }
 
@@ -216,21 +166,16 @@ async function readExercise(folder: string): Promise<ExerciseContent> {
     throw new ContentError(join(folder, 'exercise.json'), `slug is ${manifest.slug}; the folder must have the same name`);
   }
   const statement = take('statement.md');
-
-  for (const [set, { files }] of Object.entries(manifest.tests)) {
-    for (const file of files) {
-      const path = `tests/${set}/${file}`;
-      if (!tree.has(path)) throw new ContentError(join(folder, path), 'is missing; add it or take it out of exercise.json');
-    }
-  }
-  if (!tree.has(manifest.lint.config)) {
-    throw new ContentError(join(folder, manifest.lint.config), 'is missing; add it or name another in exercise.json');
+  const lintConfig = manifest.lint?.config;
+  if (lintConfig !== undefined && !tree.has(lintConfig)) {
+    throw new ContentError(join(folder, lintConfig), 'is missing; add it or name another in exercise.json');
   }
 
+  const folders = foldersOf(manifest);
   const files: RevisionFile[] = [];
   for (const [path, content] of tree) {
-    const file = placeFile(path, content);
-    if (file === null || (file.role === 'configuration' && path !== manifest.lint.config)) {
+    const file = placeFile(folders, path, content);
+    if (file === null || (file.role === 'configuration' && path !== lintConfig)) {
       throw new ContentError(join(folder, path), 'has no place in an exercise; move or remove it');
     }
     files.push(file);
@@ -238,17 +183,9 @@ async function readExercise(folder: string): Promise<ExerciseContent> {
   files.sort((left, right) => compareText(left.role, right.role) || compareText(left.path, right.path));
   checkCollisions(folder, files);
 
-  const checks: Checks = {
-    kind: 'project',
-    testStyle: manifest.testStyle,
-    tests: manifest.tests,
-    command: null,
-    lintConfig: files.find((file) => file.role === 'configuration')?.path ?? null,
-    limits: manifest.limits,
-    rubric: defaultRubric,
-    passPercent: null,
-  };
-  const exercise = { ...manifest, statement, files, checks };
+  const checks = checksOf(manifest, folder, tree);
+  const { slug, title, kind, language, difficulty, xp, uuid, summary } = manifest;
+  const exercise = { slug, title, kind, language, difficulty, xp, uuid, summary, statement, files, checks };
   return { ...exercise, contentHash: hashOf(exercise) };
 }
 

@@ -84,7 +84,10 @@ export async function selectDraftFiles(em: Em, revisionId: string, draft: Draft)
 
 function filesOf(draft: Draft, sourcePath: string | null): readonly DraftFile[] {
   if (draft.sourceCode !== null && sourcePath === null) {
-    throw new DomainError('validation', 'This exercise is solved in several files: send them in files, not as source_code.');
+    throw new DomainError(
+      'validation',
+      'This exercise is solved in several files or languages: send them in files, not as source_code.',
+    );
   }
   const files = [
     ...(draft.sourceCode === null || sourcePath === null ? [] : [{ path: sourcePath, content: draft.sourceCode }]),

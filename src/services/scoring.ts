@@ -3,6 +3,7 @@ import { Submission } from '../database/entities/submissions.ts';
 import type { Em } from '../database/orm.ts';
 import type { Verdict } from '../domain/check-runs.ts';
 import { DomainError } from '../domain/errors.ts';
+import type { Score } from '../domain/score.ts';
 import type { Actor } from '../domain/users.ts';
 import { isSubmissionVisible, submissionNotFound } from './submissions.ts';
 
@@ -16,6 +17,11 @@ export interface ScoringJob {
   readonly verdict: Verdict | null;
   /** Share of the tests that passed, in percent; null until it is done. */
   readonly passedPercent: number | null;
+  /** Of the tests that passed; null until it is done. */
+  readonly points: number | null;
+  readonly maxPoints: number | null;
+  /** By the exercise's rubric; null until it is done, and where there is none. */
+  readonly score: Score | null;
 }
 
 /**
@@ -45,6 +51,9 @@ export async function selectScoringJob(em: Em, actor: Actor, jobId: string): Pro
     status: checkRun === null ? statusOf(submission) : 'DONE',
     verdict: checkRun?.verdict ?? null,
     passedPercent: tests.length === 0 ? null : Math.floor((100 * passed) / tests.length),
+    points: checkRun?.points ?? null,
+    maxPoints: checkRun?.maxPoints ?? null,
+    score: checkRun?.score ?? null,
   };
 }
 

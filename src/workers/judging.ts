@@ -28,7 +28,12 @@ const reapIntervalMs = 60_000;
 /** Waits for a sandbox: until there is one, this worker takes no job, and submissions wait in QUEUED. */
 async function waitForSandbox(): Promise<Sandbox> {
   for (;;) {
-    const { sandbox, probes } = await openSandbox(config.SANDBOX, { onMessage: (message) => logger.info(message) });
+    const { sandbox, probes } = await openSandbox(config.SANDBOX, {
+      onMessage: (message) => logger.info(message),
+      pool: config.SANDBOX_POOL,
+      runtime: config.SANDBOX_RUNTIME,
+      runner: { languages: config.RUNNER_LANGUAGES, base: config.RUNNER_BASE },
+    });
     if (sandbox !== null) return sandbox;
     logger.error({ probes }, 'no sandbox: submissions wait in the queue');
     await delay(sandboxRetryMs);
@@ -74,6 +79,7 @@ await runWorker(
   },
   async () => {
     stopReaping();
+    await sandbox.close();
     await client.connection.close();
     await orm.close();
   },

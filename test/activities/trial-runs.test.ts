@@ -12,6 +12,7 @@ import { startTask } from '../../src/services/enrolments.ts';
 import { createTrialRun, removeTrialRun, selectTrialRun } from '../../src/services/trial-runs.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createStudentWithTask, publishDemoCourse, roomyQueue, selectExerciseId } from '../support/factories.ts';
+import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 import { createActivityEnvironment } from '../support/temporal.ts';
 
@@ -183,7 +184,7 @@ await describeEachSandbox('trying code', (kind) => {
   let real: Sandbox;
 
   beforeAll(async () => {
-    const opened = await openSandbox(kind, { onMessage: () => undefined });
+    const opened = await openSandbox(kind, { onMessage: () => undefined, runner });
     if (opened.sandbox === null) throw new Error(`no ${kind}`);
     real = opened.sandbox;
   }, 300_000);

@@ -21,7 +21,14 @@ import { publishCourse } from '../../src/services/publish.ts';
 import { commitDecision } from '../../src/services/reviews.ts';
 import { login, logout } from '../../src/services/sessions.ts';
 import { createTrialRun, finishTrialRun } from '../../src/services/trial-runs.ts';
-import { createStudentWithTask, createUser, password, roomyQueue, selectExerciseId } from '../support/factories.ts';
+import {
+  createStudentWithTask,
+  createSubmission,
+  createUser,
+  password,
+  roomyQueue,
+  selectExerciseId,
+} from '../support/factories.ts';
 import {
   answerOf,
   commit,
@@ -134,6 +141,7 @@ const matrix: Record<keyof typeof contract, Row> = {
   cancelSubmission: { target: async () => ({ id: submissionId }), statuses: loggedIn(202, 404, 403, 404, 202) },
   listReviewQueue: { statuses: loggedIn(403, 403, 200, 403, 200) },
   getReview: { target: async () => ({ id: reviewId }), statuses: loggedIn(200, 404, 200, 404, 200) },
+  draftReview: { target: async () => ({ id: await createSubmittedCommit() }), statuses: loggedIn(403, 403, 200, 403, 200) },
   decideReview: {
     target: async () => ({
       body: { submissionId: (await createSubmissionInReview(api)).submissionId, outcome: 'APPROVED', comment: 'Good.' },
@@ -207,6 +215,13 @@ async function createFinishedRun(): Promise<string> {
   return made.runId;
 }
 
+/** Of an account of its own, whose files are there. */
+async function createSubmittedCommit(): Promise<string> {
+  const owner = await createStudentWithTask(api.orm);
+  const work = await commit(api, owner.taskId, 'work of a student');
+  return createSubmission(api.orm, { taskId: owner.taskId, studentId: owner.student.id, commit: work });
+}
+
 const scoringJobOf = async (id: string) => (await api.orm.em.fork().findOneOrFail(Submission, id)).checkRunId;
 
 function userOf(caller: Caller): { id: string } {
@@ -259,7 +274,7 @@ async function send(endpoint: Endpoint, authorization: string | null, target: Ta
 }
 
 beforeAll(async () => {
-  api = await startApi();
+  api = await startApi({ assistant: { model: 'fake', draftReview: () => Promise.resolve({ text: 'Fine.' }) } });
   api.workflows.onDecide = commitInDatabase;
   api.workflows.onClaim = () => Promise.resolve({ status: 'claimed', leaseUntil: new Date() });
   api.workflows.onRelease = () => Promise.resolve({ status: 'told' });

@@ -166,6 +166,7 @@ function dependenciesOf(config: Partial<Dependencies['config']>, parts: Partial<
     overrides,
     trials,
     streams,
+    assistant: null,
     tokens,
     queueLimits,
     logger: pino({ level: 'silent' }),

@@ -95,6 +95,7 @@ beforeAll(async () => {
     overrides: api.overrides,
     trials: api.trials,
     streams: api.streams,
+    assistant: null,
     tokens: api.tokens,
     logger: pino({ level: 'silent' }),
     queueLimits: roomyQueue,

@@ -2,8 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newId } from '../../src/database/columns.ts';
 import { CheckRun } from '../../src/database/entities/check-runs.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
+import { defaultRubric } from '../../src/domain/exercises.ts';
+import { scoreOf } from '../../src/domain/score.ts';
+import { insertCheckRun } from '../../src/services/check-runs.ts';
 import type { UnreviewedConclusion } from '../../src/services/submissions.ts';
-import { concludeWithoutReview, enterStage } from '../../src/services/submissions.ts';
+import { concludeWithoutReview, enterStage, selectSubmissionForWorkflow } from '../../src/services/submissions.ts';
+import { judgedChecks } from '../support/check-runs.ts';
 import { createSubmission } from '../support/factories.ts';
 import {
   answerOf,
@@ -71,7 +75,8 @@ describe('where a scoring job stands', () => {
 
   test('is QUEUED, RUNNING, and after our own trouble ERROR until it is queued again', async () => {
     const { client, submissionId, jobId } = await newAttempt();
-    const open = { job_id: jobId, submissionId, verdict: null, passedPercent: null };
+    const unknown = { verdict: null, passedPercent: null, points: null, maxPoints: null, score: null };
+    const open = { job_id: jobId, submissionId, ...unknown };
     expect(await statusOf(client, jobId)).toEqual({ ...open, status: 'QUEUED' });
     await enterStage(api.orm.em.fork(), { submissionId, stage: 'CHECKING' });
     expect(await statusOf(client, jobId)).toEqual({ ...open, status: 'RUNNING' });
@@ -102,8 +107,49 @@ describe('where a scoring job stands', () => {
     const response = await look(reviewer.client, id);
     expect(answerOf(response)).toEqual({
       status: 200,
-      body: { job_id: id, submissionId, status: 'DONE', verdict: 'accepted', passedPercent: 50 },
+      body: {
+        job_id: id,
+        submissionId,
+        status: 'DONE',
+        verdict: 'accepted',
+        passedPercent: 50,
+        points: 0,
+        maxPoints: 0,
+        score: null,
+      },
     });
     expect(response.text).not.toContain('secret');
+  });
+
+  test('has the score by the rubric, each lost point with its reason', async () => {
+    const { submissionId, jobId, client } = await newAttempt();
+    const { revisionId } = await selectSubmissionForWorkflow(api.orm.em.fork(), submissionId);
+    const finding = { file: 'src/board.js', line: 3, rule: 'no-var', severity: 'error', message: 'No var.' } as const;
+    const score = scoreOf({
+      rubric: defaultRubric,
+      quality: [finding],
+      documentation: { things: [], hasOverview: true },
+      performance: { unmeasured: 'left-out', reason: 'There is no solution.' },
+    });
+    const judged = {
+      ...judgedChecks({ points: 7, maxPoints: 10 }),
+      sandboxKind: 'docker',
+      sandboxIdentity: 'sha256:0',
+      runs: [],
+    };
+    const run = { submissionId, revisionId, runNo: 1, startedAt: new Date() };
+    await insertCheckRun(api.orm.em.fork(), { ...judged, ...run, score });
+    expect(await statusOf(client, jobId)).toMatchObject({
+      status: 'DONE',
+      points: 7,
+      maxPoints: 10,
+      score: {
+        points: 66,
+        maxPoints: 70,
+        parts: { quality: { losses: [{ points: 4, file: 'src/board.js', line: 3, message: 'No var. (no-var)' }] } },
+      },
+    });
+    const shown = (await client.get(`/api/submissions/${submissionId}`)).body as { checkRun: object };
+    expect(shown.checkRun).toMatchObject({ score: { points: 66 } });
   });
 });

@@ -54,7 +54,7 @@ export interface TestApi {
 
 /** An api of its own for one test file, with the demo course; `parts` replaces what the file is about. */
 export async function startApi(
-  parts: Partial<Pick<Dependencies, 'logger'>> & {
+  parts: Partial<Pick<Dependencies, 'logger' | 'assistant'>> & {
     streamLimits?: Partial<StreamLimits>;
     /** Serves this one's database, as a second process of the same academy. */
     beside?: TestApi;
@@ -98,6 +98,7 @@ export async function startApi(
     overrides,
     trials,
     streams,
+    assistant: parts.assistant ?? null,
     tokens,
     logger,
     queueLimits,

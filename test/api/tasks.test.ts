@@ -49,6 +49,7 @@ describe('courses', () => {
           exercises: [
             { slug: 'night-bus-board' },
             { slug: 'balcony-garden' },
+            { slug: 'dry-causeway' },
             { slug: 'parcel-lockers' },
             { slug: 'kitchen-plan' },
           ],

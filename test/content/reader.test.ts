@@ -1,8 +1,9 @@
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { ContentError, type ExerciseContent, readCourseContent } from '../../src/services/content.ts';
+import { type ExerciseContent, readCourseContent } from '../../src/services/content.ts';
+import { ContentError } from '../../src/services/content-format.ts';
 import type { FileRole, RevisionFile } from '../../src/domain/exercises.ts';
 
 const demo = join(import.meta.dirname, '../../content/demo');
@@ -27,7 +28,7 @@ async function edit(path: string, from: string, to: string): Promise<void> {
 }
 
 describe('the demo content', () => {
-  test('is a course of four exercises with a starter', async () => {
+  test('is a course of five exercises with a starter', async () => {
     const { course, exercises } = await readCourseContent(demo);
     expect(course).toEqual({
       slug: 'small-tools',
@@ -38,6 +39,7 @@ describe('the demo content', () => {
     expect(exercises.map(({ slug, language }) => [slug, language])).toEqual([
       ['night-bus-board', 'javascript'],
       ['balcony-garden', 'python'],
+      ['dry-causeway', 'python'],
       ['parcel-lockers', 'javascript'],
       ['kitchen-plan', 'python'],
     ]);
@@ -47,7 +49,9 @@ describe('the demo content', () => {
   test('states how many tests each exercise has', async () => {
     const { exercises } = await readCourseContent(demo);
     for (const exercise of exercises) {
-      expect([exercise.slug, exercise.tests.visible.count, exercise.tests.hidden.count]).toEqual([
+      if (exercise.checks.kind !== 'project') continue;
+      const { visible, hidden } = exercise.checks.tests;
+      expect([exercise.slug, visible.count, hidden.count]).toEqual([
         exercise.slug,
         countTests(filesOf(exercise, 'visible-test')),
         countTests(filesOf(exercise, 'hidden-test')),
@@ -71,7 +75,10 @@ describe('the demo content', () => {
     expect(pathsOf(garden, 'configuration')).toEqual(['.atelier/ruff.json']);
     for (const exercise of exercises) {
       expect(exercise.statement).toMatch(new RegExp(`^# ${exercise.title}\n`));
-      expect(pathsOf(exercise, 'starter')).toEqual(expect.arrayContaining([...pathsOf(exercise, 'solution')]));
+      // A program is solved in one of its languages, for which the starter need not have a file.
+      if (exercise.kind === 'project') {
+        expect(pathsOf(exercise, 'starter')).toEqual(expect.arrayContaining([...pathsOf(exercise, 'solution')]));
+      }
       // A starter that is the solution would leave nothing to do.
       const starter = filesOf(exercise, 'starter').map(({ content }) => content);
       expect(filesOf(exercise, 'solution').some(({ content }) => !starter.includes(content))).toBe(true);
@@ -82,11 +89,13 @@ describe('the demo content', () => {
 describe('reading a course', () => {
   let folder: string;
   let exercise: string;
+  let program: string;
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'atelier-content-'));
     await cp(demo, folder, { recursive: true });
     exercise = join(folder, 'exercises/night-bus-board');
+    program = join(folder, 'exercises/dry-causeway');
   });
 
   afterEach(async () => {
@@ -119,6 +128,56 @@ describe('reading a course', () => {
     expect(firstNow).not.toBe(first);
     expect(othersNow).toEqual(others);
   });
+
+  test('takes the cases of a program in natural order, samples for students and the rest for the judge', async () => {
+    for (const part of ['in', 'out']) await writeFile(join(program, `cases/samples/10.${part}`), '');
+    const { exercises } = await readCourseContent(folder);
+    const { checks, files } = exercises.find(({ slug }) => slug === 'dry-causeway') ?? {};
+    if (checks?.kind !== 'program' || files === undefined) throw new Error('no program');
+    expect(
+      checks.groups.map(({ name, isVisible, scoring, cases }) => [name, isVisible, scoring, cases.map((each) => each.name)]),
+    ).toEqual([
+      ['samples', true, 'each', ['1', '2', '3', '10']],
+      ['shore', false, 'all', ['1', '2', '3', '4', '5', '6']],
+      ['storms', false, 'each', ['1', '2', '3', '4']],
+    ]);
+    expect(checks.groups[1]?.cases[1]).toEqual({ name: '2', hint: 'One reading alone spans no time.' });
+    expect(checks.groups[1]?.cases[3]).toEqual({ name: '4', hint: '' });
+    const casesOf = (role: FileRole) =>
+      files.filter((file) => file.role === role).map(({ path }) => path.replace(/\d+\.\w+$/, ''));
+    expect(new Set(casesOf('visible-test'))).toEqual(new Set(['cases/samples/']));
+    expect(new Set(casesOf('hidden-test'))).toEqual(new Set(['cases/shore/', 'cases/storms/']));
+  });
+
+  test('takes a checker, a test style, a command, a rubric and what is enough to pass', async () => {
+    await edit(
+      join(program, 'exercise.json'),
+      '{ "mode": "numeric", "absolute": 0.000001, "relative": 0.000001 }',
+      '{ "mode": "checker", "language": "python", "path": "checker/check.py" }, "passPercent": 80',
+    );
+    await mkdir(join(program, 'checker'));
+    await writeFile(join(program, 'checker/check.py'), 'pass');
+    await edit(
+      join(exercise, 'exercise.json'),
+      '"tests": {',
+      '"testStyle": "calls", "command": { "argv": ["node", "x.js"], "report": "tap" }, "rubric": { "quality": 1, "documentation": 0, "performance": 0 }, "tests": {',
+    );
+    const { exercises } = await readCourseContent(folder);
+    const [bus, , causeway] = exercises;
+    expect(causeway?.checks).toMatchObject({
+      comparison: { mode: 'checker', language: 'python', path: 'checker/check.py' },
+      passPercent: 80,
+    });
+    expect(causeway?.files).toContainEqual({ role: 'checker', path: 'checker/check.py', content: 'pass' });
+    expect(bus?.checks).toMatchObject({
+      testStyle: 'calls',
+      command: { argv: ['node', 'x.js'], report: 'tap' },
+      rubric: { quality: 1, documentation: 0, performance: 0 },
+      passPercent: null,
+    });
+  });
+
+  const editProgram = (from: string, to: string) => edit(join(program, 'exercise.json'), from, to);
 
   const refused: readonly (readonly [name: string, breakIt: () => Promise<unknown>, message: RegExp])[] = [
     [
@@ -199,6 +258,67 @@ describe('reading a course', () => {
       'a starter file in the place of a test',
       () => cp(join(exercise, 'tests/visible/test'), join(exercise, 'starter/test'), { recursive: true }),
       /test\/board\.test\.js is both/,
+    ],
+    ['a case without its output', () => rm(join(program, 'cases/shore/2.out')), /cases\/shore\/2\.out: is missing/],
+    ['a case without its input', () => rm(join(program, 'cases/shore/2.in')), /cases\/shore\/2\.in: is missing/],
+    ['a file that is no case', () => writeFile(join(program, 'cases/shore/2.txt'), ''), /2\.txt: is no case; name it/],
+    [
+      'cases of no group',
+      () => cp(join(program, 'cases/shore'), join(program, 'cases/inland'), { recursive: true }),
+      /cases\/inland\/1\.in: has no place/,
+    ],
+    ['a group without cases', () => rm(join(program, 'cases/storms'), { recursive: true }), /cases\/storms\/?: has no cases/],
+    [
+      'a program without samples',
+      () => editProgram('"isVisible": true', '"isVisible": false'),
+      /groups: make one of them visible/,
+    ],
+    [
+      'groups without points',
+      async () => {
+        for (const points of [10, 40, 50]) await editProgram(`"points": ${points}`, '"points": 0');
+      },
+      /groups: give points/,
+    ],
+    ['one name for two groups', () => editProgram('"name": "storms"', '"name": "shore"'), /groups: two groups have one name/],
+    ['a hint for no case', () => editProgram('"5": "The way', '"7": "The way'), /has a hint for 7, which is no case of shore/],
+    ['a language that nobody runs', () => editProgram('"rust"]', '"cobol"]'), /languages\.7/],
+    [
+      'languages without its own',
+      () => editProgram('"languages": ["python", ', '"languages": ['),
+      /languages: name the exercise's own/,
+    ],
+    ['a way of comparing that does not exist', () => editProgram('"mode": "numeric"', '"mode": "roughly"'), /comparison\.mode/],
+    [
+      'numbers without a tolerance',
+      () => editProgram('"absolute": 0.000001, "relative": 0.000001', '"absolute": 0'),
+      /give an absolute or a relative/,
+    ],
+    [
+      'a checker that is not there',
+      () =>
+        editProgram(
+          '{ "mode": "numeric", "absolute": 0.000001, "relative": 0.000001 }',
+          '{ "mode": "checker", "language": "python", "path": "checker/check.py" }',
+        ),
+      /checker\/check\.py: is missing/,
+    ],
+    [
+      'tests of a project in a program',
+      () => cp(join(exercise, 'tests'), join(program, 'tests'), { recursive: true }),
+      /has no place/,
+    ],
+    [
+      'cases of a program in a project',
+      () => cp(join(program, 'cases'), join(exercise, 'cases'), { recursive: true }),
+      /has no place/,
+    ],
+    ['another kind', () => editProgram('"kind": "program"', '"kind": "essay"'), /kind/],
+    ['a pass mark of nothing', () => editProgram('"xp": 100', '"xp": 100, "passPercent": 0'), /passPercent/],
+    [
+      'a rubric without points',
+      () => editProgram('"xp": 100', '"xp": 100, "rubric": { "quality": 0, "documentation": 0, "performance": 0 }'),
+      /rubric: give points/,
     ],
     [
       'more than 500 files',

@@ -208,6 +208,9 @@ export class Academy {
       ATELIER_DATA: this.dataFolder,
       JWT_SECRET: 'a secret that only this test knows, long enough',
       SANDBOX: this.sandbox,
+      // The same image as in all other tests.
+      RUNNER_LANGUAGES: process.env['RUNNER_LANGUAGES'],
+      RUNNER_BASE: process.env['RUNNER_BASE'],
       ...(faults !== undefined && { FAULT: faults.join(',') }),
       ...this.#settings,
       ...settings,

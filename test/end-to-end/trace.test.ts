@@ -119,6 +119,7 @@ beforeAll(async () => {
     overrides: createOverrideWorkflows(client),
     trials: createTrialWorkflows(client),
     streams: new LiveStreams({ orm, logger: apiLog.logger }),
+    assistant: null,
     tokens,
     logger: apiLog.logger,
     queueLimits: roomyQueue,

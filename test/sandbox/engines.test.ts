@@ -7,6 +7,7 @@ import { openSandbox, probeSandboxes } from '../../src/sandbox/choose.ts';
 import { dockerEngine, DockerSandbox } from '../../src/sandbox/docker.ts';
 import { findRunnerImage, runnerImageTag } from '../../src/sandbox/image.ts';
 import { isRequired, limits, jobOf, openReal, options } from './real-sandboxes.ts';
+import { runner } from '../support/runner.ts';
 
 const job = jobOf({}, [{ name: 'only', argv: ['true'], limits }]);
 
@@ -88,10 +89,10 @@ const whenDocker = sandbox !== null || isRequired ? describe : describe.skip;
 
 whenDocker(`docker: ${docker.reason}`, () => {
   test('automatically chosen where its image is ready', async () => {
-    const opened = await openSandbox('auto', { onMessage: () => undefined });
+    const opened = await openSandbox('auto', { onMessage: () => undefined, runner });
     expect(opened.sandbox?.kind).toBe('docker');
-    expect(opened.sandbox?.identity).toBe(await findRunnerImage(dockerEngine()));
-    expect(runnerImageTag()).toMatch(/^atelier-runner:[0-9a-f]{12}$/);
+    expect(opened.sandbox?.identity).toBe(await findRunnerImage(dockerEngine(), runner));
+    expect(runnerImageTag(runner)).toMatch(/^atelier-runner:[0-9a-f]{12}$/);
   });
 
   test('a missing image is a lasting trouble', async () => {

@@ -1,7 +1,9 @@
+import { describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { defaultRubric, type ProjectChecks, type RunLimits } from '../../src/domain/exercises.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import type { RunOptions, RunRequest, RunResult, Sandbox, SandboxJob } from '../../src/sandbox/sandbox.ts';
+import { runner } from '../support/runner.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -38,9 +40,9 @@ export interface RealSandbox {
 /** One that cannot be used here is reported by the suites as skipped; in CI, as failed. */
 export const isRequired = process.env['CI'] === 'true';
 
-/** Builds the runner image where it is missing, which takes a minute. */
+/** Builds the runner image where it is missing, which takes a minute or more. */
 export async function openReal(kind: Sandbox['kind']): Promise<RealSandbox> {
-  const { sandbox, probes } = await openSandbox(kind, { onMessage: () => undefined });
+  const { sandbox, probes } = await openSandbox(kind, { onMessage: () => undefined, runner });
   return { kind, sandbox, reason: probes[0]?.reason ?? '' };
 }
 
@@ -66,4 +68,19 @@ export async function runOne(
   const [result] = await sandbox.run(jobOf(files, [{ name: 'only', argv, limits: { ...limits, ...changed } }]), options());
   if (result === undefined) throw new Error('no result');
   return result;
+}
+
+/** The same tests with every sandbox that this machine has. */
+export async function describeReal(tests: (sandbox: Sandbox) => void): Promise<void> {
+  for (const { kind, sandbox, reason } of [await openReal('docker'), await openReal('bubblewrap')]) {
+    if (sandbox !== null) {
+      describe(kind, () => tests(sandbox));
+      continue;
+    }
+    (isRequired ? describe : describe.skip)(`${kind} is not usable: ${reason}`, () => {
+      test('required in CI', () => {
+        expect(kind).toBe('usable');
+      });
+    });
+  }
 }

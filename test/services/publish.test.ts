@@ -123,7 +123,7 @@ describe('the files of a revision', () => {
     const starter = content.exercises.find(({ slug }) => slug === content.course.starterSlug);
     const judged = await selectRevisionForChecks(database.orm.em.fork(), revision?.id ?? '');
     expect(judged.files).toHaveLength(starter?.files.length ?? 0);
-    expect(judged.checks.limits).toEqual(starter?.limits);
+    expect(judged.checks.limits).toEqual(starter?.checks.limits);
     const given = await selectStarterFiles(database.orm.em.fork(), taskId);
     expect(new Set(given.map(({ role }) => role))).toEqual(new Set(['starter', 'visible-test', 'configuration']));
     const secret = starter?.files.filter(({ role }) => role === 'hidden-test' || role === 'solution') ?? [];

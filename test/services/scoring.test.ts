@@ -47,12 +47,14 @@ describe('a scoring job', () => {
     const attempt = await createAttempt(database.orm);
     const { submissionId } = attempt;
     const jobId = await selectScoringJobId(em(), attempt.student, submissionId);
-    const waiting = { jobId, submissionId, verdict: null, passedPercent: null };
+    const unknown = { verdict: null, passedPercent: null, points: null, maxPoints: null, score: null };
+    const waiting = { jobId, submissionId, ...unknown };
     expect(await jobOf(attempt)).toEqual({ ...waiting, status: 'QUEUED' });
     await enterStage(em(), { submissionId, stage: 'CHECKING' });
     expect(await jobOf(attempt)).toEqual({ ...waiting, status: 'RUNNING' });
     await judge(attempt, ['passed', 'passed', 'failed']);
-    const done = { jobId, submissionId, status: 'DONE', verdict: 'wrong-answer', passedPercent: 66 };
+    const points = { points: 0, maxPoints: 0, score: null };
+    const done = { jobId, submissionId, status: 'DONE', verdict: 'wrong-answer', passedPercent: 66, ...points };
     expect(await jobOf(attempt)).toEqual(done);
     // A regrade is another check run, and no part of this job.
     await judge(attempt, ['passed'], 2);

@@ -58,6 +58,22 @@ export const reviewsContract = defineContract({
     status: 200,
     response: ReviewView,
   },
+  draftReview: {
+    method: 'post',
+    path: '/submissions/{id}/review-draft',
+    tag: 'reviews',
+    summary: 'A draft of a review by a language model, where one is configured; it is stored nowhere and decides nothing',
+    access: reviewers,
+    params: ById,
+    status: 200,
+    response: z
+      .object({
+        text: z.string().meta({ description: 'Markdown, to be read and changed by the reviewer before anybody else sees it.' }),
+        isDraft: z.literal(true),
+        model: z.string(),
+      })
+      .meta({ id: 'ReviewDraft' }),
+  },
   decideReview: {
     method: 'post',
     path: '/reviews',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { verdicts } from '../../domain/check-runs.ts';
 import { ById, defineContract, Id } from './core.ts';
+import { ScoreView } from './submissions.ts';
 
 export const scoringContract = defineContract({
   requestScoring: {
@@ -29,6 +30,9 @@ export const scoringContract = defineContract({
         status: z.enum(['QUEUED', 'RUNNING', 'DONE', 'ERROR']),
         verdict: z.enum(verdicts).nullable(),
         passedPercent: z.int().nullable(),
+        points: z.int().nullable().meta({ description: 'Of the tests that passed.' }),
+        maxPoints: z.int().nullable(),
+        score: ScoreView.nullable().meta({ description: "By the exercise's rubric, each lost point with its reason." }),
       })
       .meta({ id: 'ScoringJob' }),
   },

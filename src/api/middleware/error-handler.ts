@@ -21,6 +21,7 @@ const statuses = {
   'nothing-pushed': 409,
   'ref-not-found': 422,
   'key-reused': 422,
+  'not-configured': 409,
   'outcome-unknown': 503,
   unavailable: 503,
 } as const satisfies Record<ErrorKind, number>;

@@ -1,3 +1,5 @@
+/** The wall of parcel lockers of one shop: parcels are dropped, collected, and cost their price when they are late. */
+
 import { LockerError } from './locker-error.js';
 
 /** The day of the drop is free, and as many days after it. */

@@ -1,0 +1,85 @@
+import { execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { DockerEngine } from './docker.ts';
+import { follow, selectOptionalImage } from './engine-images.ts';
+
+const debootstrap = '/usr/sbin/debootstrap';
+
+/** Whether `ensureLocalBase` can be asked: it takes root and debootstrap. */
+export function canBootstrap(): boolean {
+  return process.getuid?.() === 0 && existsSync(debootstrap);
+}
+
+/** Release name and package mirror of this machine, as its own package manager uses them. */
+function packageSource(): { readonly release: string; readonly mirror: string } {
+  const release = /^VERSION_CODENAME=(\w+)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
+  const folder = '/etc/apt/sources.list.d';
+  const files = ['/etc/apt/sources.list', ...(existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [])];
+  for (const file of files.filter((name) => existsSync(name))) {
+    const text = readFileSync(file, 'utf8');
+    for (const stanza of file.endsWith('.sources') ? text.split(/\n\s*\n/) : []) {
+      const suites = /^Suites:(.*)$/m.exec(stanza)?.[1]?.trim().split(/\s+/) ?? [];
+      const mirror = /^URIs:\s*(\S+)/m.exec(stanza)?.[1];
+      if (release !== undefined && mirror !== undefined && suites.includes(release)) return { release, mirror };
+    }
+    const line = /^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+main\b/gm;
+    for (const [, mirror, suite] of file.endsWith('.list') ? text.matchAll(line) : []) {
+      if (release !== undefined && mirror !== undefined && suite === release) return { release, mirror };
+    }
+  }
+  throw new Error("this machine's package sources name no mirror of its own release");
+}
+
+/** Folders that are of no use inside a container, or made anew there. */
+const leftOut = [
+  'dev',
+  'proc',
+  'sys',
+  'var/cache/apt',
+  'var/lib/apt/lists',
+  'var/log',
+  'usr/share/doc',
+  'usr/share/man',
+  'usr/share/info',
+  'usr/share/locale',
+];
+
+/**
+ * Stand-in for the upstream base where none can be pulled: made by debootstrap from the machine's own package sources, with `packages`, so
+ * that the build on it needs no network. One per set of packages.
+ *
+ * @returns its name on `engine`
+ */
+export async function ensureLocalBase(
+  engine: DockerEngine,
+  packages: readonly string[],
+  onProgress: (message: string) => void,
+): Promise<string> {
+  const { release, mirror } = packageSource();
+  const contents = createHash('sha256').update(packages.join(' ')).digest('hex').slice(0, 12);
+  const name = `atelier-base:${release}-${contents}`;
+  if ((await selectOptionalImage(engine, name)) !== null) return name;
+  onProgress(
+    `installing a base system (${release}, ${packages.join(' ')}) with debootstrap from ${mirror} in a temporary folder`,
+  );
+  const root = await mkdtemp(join(tmpdir(), 'atelier-base-'));
+  try {
+    await promisify(execFile)(debootstrap, ['--variant=minbase', `--include=${packages.join(',')}`, release, root, mirror], {
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    const excludes = leftOut.map((folder) => `--exclude=./${folder}/*`);
+    const tar = spawn('tar', ['-C', root, '--numeric-owner', '--one-file-system', ...excludes, '-c', '.'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [repo, tag] = name.split(':');
+    await follow(engine, await engine.importImage(tar.stdout, { repo, tag }));
+    return name;
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
