@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -211,20 +212,28 @@ async function leftovers(academy: Academy, rows: readonly SubmissionRow[]): Prom
   return left;
 }
 
-/** Processes of bubblewrap below this academy's judging worker, or that have lost theirs. */
+/** How many sandboxes a judging worker keeps ready at the most: src/sandbox/pool.ts. */
+const maxReady = 2 * availableParallelism();
+
+/** Processes of bubblewrap that have lost their judging worker, and what this academy's has beyond those that it may keep ready. */
 function sandboxProcesses(academy: Academy): number[] {
   if (process.platform !== 'linux') return [];
   const judge = academy.pid('judging');
-  return readdirSync('/proc')
+  const parents = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-        const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-        return stat.includes('(bwrap)') && state !== 'Z' && (Number(parent) === judge || parent === '1');
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
+    .map((pid) => ({ pid: Number(pid), parent: parentOfBubblewrap(pid) }));
+  const own = parents.filter(({ parent }) => parent === judge);
+  const orphans = parents.filter(({ parent }) => parent === 1);
+  return [...orphans, ...own.slice(maxReady)].map(({ pid }) => pid);
+}
+
+/** The parent of a living process of bubblewrap; null for any other. */
+function parentOfBubblewrap(pid: string): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return stat.includes('(bwrap)') && state !== 'Z' ? Number(parent) : null;
+  } catch {
+    return null;
+  }
 }
