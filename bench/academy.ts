@@ -1,26 +1,33 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, closeSync, cpSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { RememberedPorts } from '../src/embedded/ports.ts';
 import { openPostgres } from '../src/embedded/postgres.ts';
+import { type Em, openOrm } from '../src/database/orm.ts';
 import { endLeftovers } from '../src/embedded/supervisor.ts';
 import type { Sandbox } from '../src/sandbox/sandbox.ts';
+import { readCourseContent } from '../src/services/content.ts';
+import { enrol } from '../src/services/enrolments.ts';
+import { publishCourse } from '../src/services/publish.ts';
 
 const projectFolder = join(import.meta.dirname, '..');
 const startTimeoutMs = 180_000;
 
 const Address = z.object({ origin: z.string() });
+const Processes = z.record(z.string(), z.number().int());
+const Me = z.object({ id: z.string() });
 const Login = z.object({ accessToken: z.string() });
 const Token = z.object({ token: z.string() });
 const Task = z.object({ id: z.string(), cloneUrl: z.string(), exercise: z.object({ slug: z.string() }) });
 const Courses = z.object({
   items: z.array(z.object({ exercises: z.array(z.object({ id: z.string(), slug: z.string() })) })),
 });
+const ownCourse = 'benchmark';
 const Accepted = z.object({ submissionId: z.string() });
 
 /** A task of a student, with something pushed that can be submitted again and again. */
@@ -28,6 +35,12 @@ export interface ReadyTask {
   readonly slug: string;
   /** Resolves when the api has answered 202. */
   submit(): Promise<string>;
+}
+
+/** What a student pushes: the starter, with a note and without these files. */
+export interface PushedWork {
+  readonly slug: string;
+  readonly without: readonly string[];
 }
 
 /** A whole academy as `npm start` runs it, in a folder of its own: embedded PostgreSQL (durable), Temporal, api and workers. */
@@ -69,23 +82,27 @@ export class BenchAcademy {
     const ports = new RememberedPorts(join(this.#folder, 'ports.json'));
     const postgres = await openPostgres({ dataFolder: this.#folder, durable: true, ports, install: false, say: () => undefined });
     this.databaseUrl = postgres.url('atelier');
+    const content = await readCourseContent(join(import.meta.dirname, 'course'));
+    await this.#inDatabase((em) => publishCourse(em, content, { isDefault: false }));
   }
 
-  /** Registers a student who has pushed the starter with a note, so that checks run and some tests fail, to these exercises. */
-  async student(slugs: readonly string[]): Promise<readonly ReadyTask[]> {
+  /** Registers a student who has pushed to each exercise what lets its checks run and some tests fail. */
+  async student(work: readonly PushedWork[]): Promise<readonly ReadyTask[]> {
     const email = `bench-${randomBytes(6).toString('hex')}@example.test`;
     const password = randomBytes(12).toString('base64url');
     await this.#call('POST', '/api/auth/register', '', { email, name: 'B. Student', password });
     const { accessToken } = Login.parse(await this.#call('POST', '/api/auth/login', '', { email, password }));
+    const { id: userId } = Me.parse(await this.#call('GET', '/api/me', accessToken));
+    await this.#inDatabase((em) => enrol(em, { userId, courseSlug: ownCourse }));
     const { items } = Courses.parse(await this.#call('GET', '/api/courses', accessToken));
     const exercises = items.flatMap((course) => course.exercises);
     const { token } = Token.parse(await this.#call('POST', '/api/me/access-tokens', accessToken, { name: 'bench' }));
     const tasks: ReadyTask[] = [];
-    for (const slug of slugs) {
+    for (const { slug, without } of work) {
       const exerciseId = exercises.find((exercise) => exercise.slug === slug)?.id;
       if (exerciseId === undefined) throw new Error(`no exercise ${slug}`);
       const task = Task.parse(await this.#call('POST', '/api/tasks', accessToken, { exerciseId }));
-      this.#push(task, token);
+      this.#push(task, token, without);
       const submit = async () => {
         const answer = Accepted.parse(await this.#call('POST', `/api/tasks/${task.id}/submit`, accessToken, {}));
         return answer.submissionId;
@@ -93,6 +110,14 @@ export class BenchAcademy {
       tasks.push({ slug, submit });
     }
     return tasks;
+  }
+
+  /** Process ids of its parts, by name. */
+  processes(): Readonly<Record<string, number>> {
+    const { launcher: _, ...parts } = Processes.parse(
+      JSON.parse(readFileSync(join(this.#folder, 'run', 'processes.json'), 'utf8')),
+    );
+    return parts;
   }
 
   async stop(): Promise<void> {
@@ -127,7 +152,16 @@ export class BenchAcademy {
     return answer.json();
   }
 
-  #push(task: z.output<typeof Task>, token: string): void {
+  async #inDatabase<T>(use: (em: Em) => Promise<T>): Promise<T> {
+    const orm = await openOrm(this.databaseUrl);
+    try {
+      return await use(orm.em.fork());
+    } finally {
+      await orm.close();
+    }
+  }
+
+  #push(task: z.output<typeof Task>, token: string, without: readonly string[]): void {
     const folder = mkdtempSync(join(this.#folder, 'work-'));
     const authorization = Buffer.from(`student:${token}`).toString('base64');
     const env = {
@@ -149,8 +183,7 @@ export class BenchAcademy {
     };
     const work = join(folder, 'work');
     git('clone', '--quiet', task.cloneUrl, work);
-    const starter = join(projectFolder, 'content/demo/exercises', task.exercise.slug, 'starter');
-    cpSync(starter, work, { recursive: true });
+    for (const path of without) rmSync(join(work, path));
     writeFileSync(join(work, 'NOTES.md'), 'To be continued.\n');
     git('-C', work, 'add', '--all');
     git('-C', work, 'commit', '--quiet', '-m', 'A beginning');

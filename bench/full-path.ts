@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { z } from 'zod';
 import type { BenchAcademy, ReadyTask } from './academy.ts';
+import { cpuPerThing, type CpuUse, readCpuUse } from './cpu-use.ts';
 import type { Quiet } from './machine.ts';
 import { perMinute, type Summary, summarise } from './statistics.ts';
 
@@ -9,6 +10,8 @@ import { perMinute, type Summary, summarise } from './statistics.ts';
 export interface FullPath {
   /** Verdicts a minute, in a closed loop over all tasks. */
   readonly perMinute: number;
+  /** Processor time of each part for one submission, in ms, under that load; null where the system does not tell. */
+  readonly cpuMsPerVerdict: CpuUse | null;
   /** How many submissions are open at any time. */
   readonly openAtOnce: number;
   /** Of one submission alone: from before the POST until its verdict is seen in the database, less the wall time of its runs. */
@@ -16,6 +19,9 @@ export interface FullPath {
   /** Where it goes; `runs` is what is taken off. */
   readonly phases: Readonly<Record<'POST answered' | 'judging begins' | 'runs' | 'judging without runs', Summary>>;
 }
+
+/** `program`: three cases; `project`: lint and two suites of tests. */
+export type FullPaths = Readonly<Record<'program' | 'project', FullPath>>;
 
 const Verdict = z.object({
   id: z.uuid(),
@@ -59,10 +65,10 @@ export async function measureFullPath(plan: Plan): Promise<FullPath> {
       if (index >= warmUp) samples.push(sample);
     }
     onProgress(`${tasks.length} submissions open at any time, for ${(warmUpMs + forMs) / 1000} s`);
-    const rate = await submitInLoop(database, tasks, warmUpMs, forMs);
+    const underLoad = await submitInLoop(academy, database, tasks, warmUpMs, forMs);
     const of = (pick: (sample: Sample) => number) => summarise(samples.map(pick));
     return {
-      perMinute: rate,
+      ...underLoad,
       openAtOnce: tasks.length,
       overheadMs: of(({ totalMs, runsMs }) => totalMs - runsMs),
       phases: {
@@ -106,7 +112,13 @@ async function submitAlone(database: pg.Client, task: ReadyTask): Promise<Sample
 }
 
 /** Every task is submitted again as soon as its last submission is closed. Counted are the verdicts after the warm-up. */
-async function submitInLoop(database: pg.Client, tasks: readonly ReadyTask[], warmUpMs: number, forMs: number): Promise<number> {
+async function submitInLoop(
+  academy: BenchAcademy,
+  database: pg.Client,
+  tasks: readonly ReadyTask[],
+  warmUpMs: number,
+  forMs: number,
+): Promise<Pick<FullPath, 'perMinute' | 'cpuMsPerVerdict'>> {
   const open = new Map<string, () => void>();
   const end = performance.now() + warmUpMs + forMs;
   const student = async (task: ReadyTask) => {
@@ -133,9 +145,15 @@ async function submitInLoop(database: pg.Client, tasks: readonly ReadyTask[], wa
   const count = async () => {
     await sleep(warmUpMs);
     const before = await countVerdicts(database);
+    const cpuBefore = readCpuUse(academy.processes());
     await sleep(end - performance.now());
     const after = await countVerdicts(database);
-    return perMinute(after.verdicts - before.verdicts, after.atMs - before.atMs);
+    const cpuAfter = readCpuUse(academy.processes());
+    const verdicts = after.verdicts - before.verdicts;
+    return {
+      perMinute: perMinute(verdicts, after.atMs - before.atMs),
+      cpuMsPerVerdict: cpuPerThing(cpuBefore, cpuAfter, verdicts),
+    };
   };
   const counted = count();
   const all = Promise.all([counted, students]).finally(() => over.abort());

@@ -1,13 +1,14 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { readRunnerSettings } from '../src/config.ts';
 import { openSandbox } from '../src/sandbox/choose.ts';
 import { containerOptions, dockerEngine, type DockerEngine, DockerSandbox } from '../src/sandbox/docker.ts';
 import type { Sandbox, SandboxJob } from '../src/sandbox/sandbox.ts';
 import { shapeOf } from '../src/sandbox/shape.ts';
-import { BenchAcademy } from './academy.ts';
+import { BenchAcademy, type PushedWork, type ReadyTask } from './academy.ts';
 import { jobOf, ours, runJobIn } from './atelier.ts';
 import type { Contender } from './contenders.ts';
-import { type FullPath, measureFullPath } from './full-path.ts';
+import { type FullPaths, measureFullPath } from './full-path.ts';
 import { GoJudge } from './go-judge.ts';
 import { bareProcess, hostPath, ProgramFolders, rawBubblewrap } from './host.ts';
 import { measureLatencies } from './latency.ts';
@@ -49,9 +50,9 @@ const whole: Extent = {
   rateForMs: 10_000,
   sharedForMs: 6_000,
   alone: 21,
-  students: 8,
+  students: 16,
   warmUpMs: 10_000,
-  pathForMs: 60_000,
+  pathForMs: 45_000,
 };
 const quick: Extent = {
   rounds: 5,
@@ -59,7 +60,7 @@ const quick: Extent = {
   rateForMs: 2_000,
   sharedForMs: 2_000,
   alone: 5,
-  students: 4,
+  students: 8,
   warmUpMs: 3_000,
   pathForMs: 10_000,
 };
@@ -82,7 +83,7 @@ interface Engines {
 
 async function openEngines(): Promise<Engines> {
   const [docker, bubblewrap] = [
-    await openSandbox('docker', { onMessage: progress, pool: 'auto' }),
+    await openSandbox('docker', { onMessage: progress, pool: 'auto', runner: readRunnerSettings(process.env) }),
     await openSandbox('bubblewrap', { onMessage: () => undefined, pool: 'auto' }),
   ];
   const missing = [docker, bubblewrap].flatMap(({ sandbox, probes }) =>
@@ -169,23 +170,34 @@ async function measureShared(
   return rates;
 }
 
-async function runAcademy(sandbox: Sandbox['kind'], extent: Extent, quiet: Quiet, signal: AbortSignal): Promise<FullPath> {
+/** What half of the students push, and what the others do. */
+const pushed: Readonly<Record<keyof FullPaths, readonly [PushedWork, PushedWork]>> = {
+  program: [
+    { slug: 'sum', without: ['main.js'] },
+    { slug: 'sum', without: ['main.py'] },
+  ],
+  project: [
+    { slug: 'night-bus-board', without: [] },
+    { slug: 'balcony-garden', without: [] },
+  ],
+};
+
+async function runAcademy(sandbox: Sandbox['kind'], extent: Extent, quiet: Quiet, signal: AbortSignal): Promise<FullPaths> {
   const academy = new BenchAcademy();
   try {
     progress('starting an academy of its own');
     await academy.start(sandbox, signal);
-    const tasks = [];
-    for (let index = 0; index < extent.students; index += 1)
-      tasks.push(...(await academy.student(['night-bus-board', 'balcony-garden'])));
-    return await measureFullPath({
-      academy,
-      tasks,
-      quiet,
-      alone: extent.alone,
-      warmUpMs: extent.warmUpMs,
-      forMs: extent.pathForMs,
-      onProgress: progress,
-    });
+    const measureKind = async (kind: keyof FullPaths) => {
+      const tasks: ReadyTask[] = [];
+      for (let index = 0; index < extent.students; index += 1) {
+        const work = pushed[kind][index % 2];
+        if (work !== undefined) tasks.push(...(await academy.student([work])));
+      }
+      const onProgress = (text: string) => progress(`${kind}: ${text}`);
+      const { alone, warmUpMs, pathForMs: forMs } = extent;
+      return measureFullPath({ academy, tasks, quiet, alone, warmUpMs, forMs, onProgress });
+    };
+    return { program: await measureKind('program'), project: await measureKind('project') };
   } catch (error) {
     progress(academy.log());
     throw error;
@@ -268,7 +280,8 @@ function show(measured: Measurements): void {
     const shared = Object.entries(testsPerSecond).map(([name, rate]) => [name, rate.toFixed(1)]);
     say(`Tests a second where ${casesPerJob} share a container\n${table(['', 'a second'], shared)}\n`);
   }
-  if (fullPath !== null) say(`${renderFullPath(fullPath, bestRate(rates['raw']))}\n`);
+  const ceiling = bestRate(rates['raw']);
+  for (const [kind, path] of Object.entries(fullPath ?? {})) say(`${renderFullPath(kind, path, ceiling)}\n`);
   const rows = targets(measured).map(({ what, wanted, got }) => [what, wanted, got]);
   if (rows.length > 0) say(`What was to be reached\n${table(['', 'wanted', 'measured'], rows)}`);
 }

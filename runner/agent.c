@@ -188,6 +188,13 @@ static uint64_t rusage_us(int who) {
   return time_us(usage.ru_utime) + time_us(usage.ru_stime);
 }
 
+static uint64_t process_us(pid_t pid) {
+  clockid_t clock;
+  struct timespec time;
+  if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+  return time.tv_sec * 1000000ull + time.tv_nsec / 1000;
+}
+
 /* The text of a small file of the kernel's; false where it cannot be read, such as that of a process that has ended. */
 static int read_text(const char *path, char *text, size_t size) {
   int descriptor = open(path, O_RDONLY | O_CLOEXEC);
@@ -311,13 +318,14 @@ static struct usage proc_usage(void) {
     char path[64], text[8192];
     int pid = atoi(entry->d_name);
     if (pid <= 1) continue;
+    /* Its own time to the microsecond, that of the children it waited for in ticks. */
+    usage.cpu_us += process_us(pid);
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     /* The second field, the name, may contain spaces and brackets. */
     char *fields = read_text(path, text, sizeof text) ? strrchr(text, ')') : NULL;
-    unsigned long long own_user, own_system, waited_user, waited_system;
-    if (fields == NULL || sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &own_user,
-                                 &own_system, &waited_user, &waited_system) != 4) continue;
-    usage.cpu_us += (own_user + own_system + waited_user + waited_system) * tick_us;
+    unsigned long long user, system;
+    const char *format = " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %llu %llu";
+    if (fields != NULL && sscanf(fields + 1, format, &user, &system) == 2) usage.cpu_us += (user + system) * tick_us;
     snprintf(path, sizeof path, "/proc/%d/status", pid);
     if (!read_text(path, text, sizeof text)) continue;
     usage.memory += (number_of(text, "RssAnon:") + number_of(text, "RssShmem:")) * 1024;

@@ -19,5 +19,5 @@ closeSync(control);
 if (length === 0) process.exit(0);
 const [path, ...programArguments] = message.toString('utf8', 0, length).split('\0');
 process.argv = [process.execPath, resolve(path), ...programArguments];
-// From the event loop, so that no frame of this file is below those of the program.
-setImmediate(Module.runMain, process.argv[1]);
+// Not called from here, so that no frame of this file is below those of the program.
+process.nextTick(Module.runMain, process.argv[1]);

@@ -22,6 +22,9 @@ def definitions(body, prefix=''):
         if not isinstance(node, DEFINITIONS) or node.name.startswith('_'):
             continue
         name = prefix + node.name
+        # Called by its own module, not by others.
+        if name == 'main':
+            continue
         yield name, node
         if isinstance(node, ast.ClassDef):
             yield from definitions(node.body, f'{name}.')

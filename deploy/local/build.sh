@@ -113,10 +113,10 @@ has "$ui" || make_ui
 build atelier:0.1.0 Dockerfile . --build-arg "BASE=$node"
 
 # The judging worker looks for the image of its toolchain on the engine, and finds this one. It is made by the same code, in a container
-# of the image that will look for it, so that the two cannot differ; only the base is given.
+# of the image that will look for it, so that the two cannot differ. RUNNER_LANGUAGES has to be the same for `docker compose`.
 say 'the runner image'
-docker run --rm --network none --user root --volume "${DOCKER_SOCKET:-/var/run/docker.sock}:/var/run/docker.sock" \
-  --volume "$PWD/$here/runner-image.js:/app/runner-image.js:ro" atelier:0.1.0 runner-image.js "$debian"
+docker run --rm --network none --user root --env RUNNER_LANGUAGES --env "RUNNER_BASE=$debian" --volume "${DOCKER_SOCKET:-/var/run/docker.sock}:/var/run/docker.sock" \
+  --volume "$PWD/$here/runner-image.js:/app/runner-image.js:ro" atelier:0.1.0 runner-image.js
 
 say 'all images are there:'
 docker image ls --format '{{.Size}} {{.Repository}}:{{.Tag}}' | sed -nE 's#^([^ ]+) ((atelier|atelier-runner|atelier-local/[a-z-]+):.*)#         \1  \2#p'

@@ -142,6 +142,13 @@ def _identifier(name):
     return name
 
 
+def _check_member(name, kind):
+    """The other half may be anything: what Python calls by itself is carried only where it decides nothing."""
+    is_special = type(name) is str and name.startswith("__") and name.endswith("__")
+    if type(name) is not str or (is_special and kind != "refused" and (kind != "method" or name not in CARRIED)):
+        raise MessageError("no member of a class")
+
+
 class Classes:
     """Makes the classes, and objects of them; `ask(operation, name, values)` calls the other side."""
 
@@ -189,12 +196,13 @@ class Classes:
         made.__module__ = str(module)
         fields = set(shape[1]) if kind == "named" else {field[0] for field in shape[1]} if kind == "dataclass" else set()
         for member_name, member_kind, value in members:
+            _check_member(member_name, member_kind)
             # A field's default stands where its value is looked for.
             if member_name in fields or (kind == "named" and member_name.startswith("_")):
                 continue
-            member = self.member_of(str(member_name), member_kind, value, made, kind)
+            member = self.member_of(member_name, member_kind, value, made, kind)
             if member is not None:
-                type.__setattr__(made, str(member_name), member)
+                type.__setattr__(made, member_name, member)
         self.shapes[made] = shape or [""]
         return made
 
@@ -303,8 +311,8 @@ class Classes:
             setattr(target, name, fields.pop(name, None))
         target.__dict__.clear()
         target.__dict__.update((name, value) for name, value in fields.items() if not name.startswith("__"))
-        if trace and hasattr(target, "add_note"):
-            target.add_note(trace)
+        if trace and hasattr(BaseException, "add_note"):
+            BaseException.add_note(target, trace)
 
     def trace_of(self, error):
         """Where in the submission an exception came from."""

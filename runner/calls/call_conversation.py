@@ -71,7 +71,7 @@ class Conversation:
         self.count += 1
         number = self.sign * self.count
         self.send({"id": number, "op": op, "name": name, **packed})
-        message, value = self.await_answer(number)
+        message, value = self.await_answer(number, op)
         if message.get("isPromise") is True:
             return _settled(value, message.get("isError") is True)
         if message.get("isError") is True:
@@ -83,7 +83,7 @@ class Conversation:
         while (line := self.lines.next()) is not None:
             self.reply(parse(line))
 
-    def await_answer(self, number):
+    def await_answer(self, number, op):
         try:
             while True:
                 line = self.lines.next()
@@ -95,7 +95,8 @@ class Conversation:
                 elif message.get("id") != number:
                     raise MessageError("it answered what was not asked")
                 else:
-                    return message, self.values.unpack(message)[0]
+                    is_new_object = op == "new" and message.get("isError") is not True
+                    return message, self.values.unpack(message, is_new_object)[0]
         except Exception as error:
             self.break_off(error)
             raise RuntimeError(self.broken_by) from error

@@ -36,6 +36,8 @@ class Values:
         # What the other side knows of an object, as text.
         self.known = {}
         self.watched = {}
+        # Changes that came with a new object and wait for the next answer.
+        self.held_back = {}
         self.classes = Classes(ask)
 
     def pack(self, values):
@@ -160,12 +162,24 @@ class Values:
         while len(self.watched) > WATCHED_OBJECTS:
             del self.watched[next(iter(self.watched))]
 
-    def unpack(self, message):
-        """What arrived, as values of this side. Raises MessageError, or whatever a builtin raises at a malformed value."""
+    def unpack(self, message, is_new_object=False):
+        """What arrived, as values of this side. Raises MessageError, or whatever a builtin raises at a malformed value.
+
+        A test that makes an object of the submission mostly makes what it expects: that object is one that was never seen, and what was
+        handed out before cannot be changed at its sight.
+        """
         entries = {number: content for number, *content in message["objects"]}
         for number in entries:
             if type(number) is not int or number == 0:
                 raise MessageError("no number of an object")
+        entries, self.held_back = {**self.held_back, **entries}, {}
+        if is_new_object:
+            made = message["values"][0]
+            if isinstance(made, list) and made[0] == "@" and made[1] in self.objects:
+                raise MessageError("a class that hands out the same object again has to be tested in one process")
+            handed_out = [number for number in entries if number in self.objects and number * self.sign < 0]
+            self.held_back = {number: entries.pop(number) for number in handed_out}
+        for number in list(entries):
             self.announce(number, entries)
         for is_last in (False, True):
             for number, (kind, *content) in entries.items():

@@ -100,6 +100,15 @@ const readPlainValue = {
   },
 };
 
+/** An object that came as one is no number, whatever it says when it is asked: it could say another one each time. */
+function refuseAsNumber(object) {
+  const become = (hint) => {
+    if (hint === 'string') return String(object.toString());
+    throw new UncarriedError('an object that stands for a number');
+  };
+  define(object, Symbol.toPrimitive, become, false);
+}
+
 /** Empty objects of each kind; functions are made where their number is known. */
 const makers = new Map([
   ['a', () => []],
@@ -157,6 +166,7 @@ export class Values {
       if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return primitive(value);
       const plain = typeof value === 'function' ? null : plainValue(value);
       if (plain !== null) return plain;
+      this.#check(value);
       seen.add(value);
       return ['@', this.#idOf(value)];
     };
@@ -213,13 +223,35 @@ export class Values {
     return id;
   }
 
+  /** Whether an object can cross at all. */
+  #check(object) {
+    if (types.isPromise(object)) throw new UncarriedError('a promise within another value');
+    if (this.#sign < 0 || typeof object === 'function' || types.isNativeError(object)) return;
+    const prototype = Object.getPrototypeOf(object);
+    const isPlain = prototype === null || [Object, Array, Map, Set].some((type) => type.prototype === prototype);
+    if (!isPlain && !this.#prototypes.has(prototype) && !this.#prototypes.has(object)) {
+      throw new UncarriedError('an object of a class of the tests');
+    }
+  }
+
+  /** What cannot cross of an object of the submission stays where it is; of one of the tests, their author is told. */
+  #fieldsOf(object, keys, refer) {
+    return keys.flatMap((key) => {
+      try {
+        return [[key, refer(object[key])]];
+      } catch (error) {
+        if (this.#sign > 0) throw error;
+        return [];
+      }
+    });
+  }
+
   /** The content of an object as it crosses; null where this side has nothing to tell. */
   #describe(object, id, refer) {
     const isForeign = id * this.#sign < 0;
-    const fields = (keys) => keys.map((key) => [key, refer(object[key])]);
+    const fields = (keys) => this.#fieldsOf(object, keys, refer);
     if (typeof object === 'function') return isForeign ? null : this.#describeFunction(object, refer);
     if (this.#prototypes.has(object)) return isForeign ? null : this.#describePrototype(object, refer);
-    if (types.isPromise(object)) throw new UncarriedError('a promise within another value');
     const prototype = Object.getPrototypeOf(object);
     const isFrozen = Object.isFrozen(object);
     if (Array.isArray(object) && prototype === Array.prototype) {
@@ -234,7 +266,6 @@ export class Values {
       const hidden = ['message', 'cause'].filter((key) => Object.hasOwn(object, key) && !shown.includes(key));
       return ['e', this.#referPrototype(prototype, refer), String(object.stack), fields(hidden), fields(shown)];
     }
-    if (this.#sign > 0 && !this.#prototypes.has(prototype)) throw new UncarriedError('an object of a class of the tests');
     return ['i', this.#referPrototype(prototype, refer), fields(shown)];
   }
 
@@ -245,7 +276,7 @@ export class Values {
     const isClass = Object.hasOwn(object, 'prototype') && object.prototype?.constructor === object;
     const statics = Object.getOwnPropertyNames(object).filter((key) => !ownOfFunctions.has(key));
     const prototype = isClass ? this.#referPrototype(object.prototype, refer) : null;
-    return ['f', name, prototype, statics.map((key) => [key, refer(object[key])])];
+    return ['f', name, prototype, this.#fieldsOf(object, statics, refer)];
   }
 
   #describePrototype(object, refer) {
@@ -287,6 +318,7 @@ export class Values {
     this.#objects.set(id, object);
     this.#ids.set(object, id);
     if (kind === 'i' && this.#sign > 0) define(object, identity, id);
+    if ((kind === 'i' || kind === 'f') && this.#sign > 0) refuseAsNumber(object);
     this.#watch(object);
   }
 
@@ -383,7 +415,10 @@ export class Values {
   #fillFields(object, fields) {
     const values = new Map(fields.map(([key, value]) => [String(key), this.#read(value)]));
     for (const key of Object.keys(object)) if (!values.has(key)) Reflect.deleteProperty(object, key);
-    for (const [key, value] of values) define(object, key, value);
+    for (const [key, value] of values) {
+      define(object, key, value);
+      if ((key === 'valueOf' || key === 'toString') && this.#sign > 0) refuseAsNumber(object);
+    }
   }
 
   #fillFunction(called, [name, prototype, statics]) {

@@ -4,6 +4,7 @@ import { DomainError, type ErrorKind } from '../domain/errors.ts';
 import type { ParkedClass } from '../domain/submissions.ts';
 import { MailRefused } from '../mail/mailer.ts';
 import { SandboxError } from '../sandbox/sandbox.ts';
+import { SandboxTrouble } from './sandbox-trouble.ts';
 
 /** Which refusals of ours a repeat could turn: only what is about a part that was away. */
 const isRetryable = {
@@ -33,8 +34,8 @@ const isRetryable = {
 const maxMessageLength = 1_000;
 const maxStackLength = 4_000;
 
-/** The sandbox's passing trouble: the first try and up to three more, then an admin looks. */
-const maxSandboxAttempts = 4;
+/** The sandbox's passing trouble: the first try and one more after each of these, then an admin looks. */
+const sandboxRetryDelaysMs = [2_000, 4_000, 8_000];
 
 function toFailure(error: unknown): unknown {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
@@ -42,11 +43,16 @@ function toFailure(error: unknown): unknown {
   if (error instanceof DomainError) {
     return ApplicationFailure.create({ message, type: error.kind, nonRetryable: !isRetryable[error.kind] });
   }
+  // The class tells the admin who finds it parked whether trying again may help.
+  if (error instanceof SandboxTrouble) {
+    const nextRetryDelay = sandboxRetryDelaysMs[error.count - 1];
+    const about = { message, type: 'sandbox', details: parkedAs('transient') };
+    return nextRetryDelay === undefined
+      ? ApplicationFailure.create({ ...about, nonRetryable: true })
+      : ApplicationFailure.create({ ...about, nextRetryDelay });
+  }
   if (error instanceof SandboxError) {
-    const isGivenUp = !error.transient || activityInfo().attempt >= maxSandboxAttempts;
-    // The class tells the admin who finds it parked whether trying again may help.
-    const details = [{ parkedClass: error.transient ? 'transient' : 'permanent' } satisfies { parkedClass: ParkedClass }];
-    return ApplicationFailure.create({ message, type: 'sandbox', nonRetryable: isGivenUp, details });
+    return ApplicationFailure.create({ message, type: 'sandbox', nonRetryable: true, details: parkedAs('permanent') });
   }
   return ApplicationFailure.create({
     message,
@@ -54,6 +60,8 @@ function toFailure(error: unknown): unknown {
     nonRetryable: isOurMistake(error) || error instanceof MailRefused,
   });
 }
+
+const parkedAs = (parkedClass: ParkedClass) => [{ parkedClass }];
 
 const nameOf = (error: unknown) => (error instanceof Error ? error.name : 'unknown');
 
@@ -77,7 +85,8 @@ export function withFailures<A extends AnyActivities>(activities: A): A {
       } catch (error) {
         const failure = toFailure(error);
         // The failure goes into the history; where it came from is for our own log.
-        const stack = error instanceof Error ? error.stack?.slice(0, maxStackLength) : undefined;
+        const origin = error instanceof SandboxTrouble ? error.cause : error;
+        const stack = origin instanceof Error ? origin.stack?.slice(0, maxStackLength) : undefined;
         if (failure !== error) log.warn('activity failed', { name, attempt: activityInfo().attempt, stack });
         throw failure;
       }

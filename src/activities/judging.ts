@@ -1,4 +1,4 @@
-import { activityInfo, cancellationSignal, heartbeat, log } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
 import type { Verdict } from '../domain/check-runs.ts';
 import type { Conclusion } from '../domain/submissions.ts';
@@ -12,6 +12,7 @@ import { selectRevisionForChecks } from '../services/exercises.ts';
 import { enterStage, recordRunStart, selectSubmissionForWorkflow } from '../services/submissions.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { withFailures } from './failures.ts';
+import { whileBeating } from './sandbox-trouble.ts';
 import { createScoring } from './scoring.ts';
 
 export type JudgingActivities = ReturnType<typeof createJudgingActivities>;
@@ -27,9 +28,6 @@ export interface JudgingDependencies {
   readonly announceChecksStarted: (workflowId: string) => Promise<void>;
 }
 
-/** How often the judge shows that it lives; cancellation reaches it with the answer. */
-const heartbeatIntervalMs = 2_000;
-
 /** The whole of a judging; runs have limits of their own, this bounds fetching and starting too. */
 const judgingTimeoutMs = 15 * 60_000;
 
@@ -38,10 +36,10 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
   const { scoreSubmission } = createScoring({ orm });
 
   /** Judges one submission and stores its verdict. A repeat of a run that is stored returns what is stored. */
-  async function judgeSubmission(input: {
-    submissionId: string;
-    runNo: number;
-  }): Promise<
+  async function judgeSubmission(
+    input: { submissionId: string; runNo: number },
+    show: (run: string) => void,
+  ): Promise<
     | { status: 'judged'; verdict: Verdict; checkRunId: string }
     | { status: 'source-unavailable' }
     | { status: 'concluded'; conclusion: Conclusion }
@@ -55,7 +53,6 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     if (stored !== null) return { status: 'judged', ...stored };
     const revision = await selectRevisionForChecks(em, submission.revisionId);
     await enterStage(orm.em.fork(), { submissionId: submission.id, stage: 'CHECKING' });
-    await announce(activityInfo().workflowExecution?.workflowId);
 
     const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(judgingTimeoutMs)]);
     const { repositoryId, commit } = submission.source;
@@ -63,7 +60,10 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     let submitted: CommitFile[];
     try {
       const token = signJobToken(dependencies.secret, repositoryId);
-      submitted = await fetchCommit({ origin: dependencies.gitOrigin, repositoryId, token, commit, signal });
+      [submitted] = await Promise.all([
+        fetchCommit({ origin: dependencies.gitOrigin, repositoryId, token, commit, signal }),
+        announce(activityInfo().workflowExecution?.workflowId),
+      ]);
     } catch (error) {
       if (error instanceof SourceProblem) return { status: 'source-unavailable' };
       throw error;
@@ -73,7 +73,10 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     const label = { submissionId: submission.id, attempt: activityInfo().attempt, deadline };
     // Read in the turn that starts the job: the sandbox may be replaced by a better one while this one works.
     const { identity, kind } = sandbox;
-    const onRunStart = (name: string): void => announceRun(submission.id, name);
+    const onRunStart = (name: string): void => {
+      show(name);
+      announceRun(submission.id, name);
+    };
     const bench = { sandbox, label, signal, onRunStart };
     const judged = await judge(revision, submitted, bench);
     const { revisionId } = submission;
@@ -97,9 +100,8 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     return 'conclusion' in summary ? { status: 'concluded', ...summary } : { status: 'judged', ...summary };
   }
 
-  /** For the heartbeat and for who follows live; a run does not wait for it. */
+  /** For who follows live; a run does not wait for it. */
   function announceRun(submissionId: string, run: string): void {
-    heartbeat({ run });
     recordRunStart(orm.em.fork(), { submissionId, run }).catch((error: unknown) => {
       log.info('could not announce a run', { error });
     });
@@ -114,13 +116,6 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
   }
 
   return withFailures({
-    async judgeSubmission(input: { submissionId: string; runNo: number }) {
-      const beat = setInterval(() => heartbeat(), heartbeatIntervalMs);
-      try {
-        return await judgeSubmission(input);
-      } finally {
-        clearInterval(beat);
-      }
-    },
+    judgeSubmission: (input: { submissionId: string; runNo: number }) => whileBeating((show) => judgeSubmission(input, show)),
   });
 }

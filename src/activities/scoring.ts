@@ -1,11 +1,9 @@
 import { cancellationSignal, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
-import type { Language } from '../domain/check-runs.ts';
 import type { Revision } from '../domain/exercises.ts';
 import { type Measure, type Performance, type Score, scoreOf, type Unmeasured } from '../domain/score.ts';
-import { analyse, measureOf } from '../sandbox/analysis.ts';
+import { analyse, measureOf, solutionFiles } from '../sandbox/analysis.ts';
 import { judge, type Judged, type JudgingBench } from '../sandbox/judge.ts';
-import { languages } from '../sandbox/languages.ts';
 import type { RunResult, SandboxFile } from '../sandbox/sandbox.ts';
 import { insertReferenceMeasure, type MeasureKey, selectOptionalReferenceMeasure } from '../services/reference-measures.ts';
 
@@ -93,20 +91,3 @@ export function createScoring({ orm }: { readonly orm: Orm }) {
 }
 
 const notAsked = { unmeasured: 'left-out', reason: 'The rubric asks for none.' } as const;
-
-/** The exercise's own solution in this language, over the starter; null where there is none. */
-function solutionFiles({ files, checks, language: ownLanguage }: Revision, language: Language): SandboxFile[] | null {
-  const entryOf = (name: Language): string => languages[name].entryFile;
-  const solution = files.filter(({ role }) => role === 'solution');
-  const isThere =
-    checks.kind === 'program'
-      ? solution.some(({ path }) => path === entryOf(language))
-      : language === ownLanguage && solution.length > 0;
-  if (!isThere) return null;
-  // One program at a time: its language is told by its entry file.
-  const others = new Set(checks.kind === 'program' ? checks.languages.filter((other) => other !== language).map(entryOf) : []);
-  const given = files.filter(({ role, path }) => role === 'starter' && !solution.some((file) => file.path === path));
-  return [...given, ...solution]
-    .filter(({ path }) => !others.has(path))
-    .map(({ path, content }) => ({ path, content: Buffer.from(content) }));
-}

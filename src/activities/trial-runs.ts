@@ -1,17 +1,15 @@
-import { activityInfo, cancellationSignal, heartbeat, log } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { tryCode } from '../sandbox/trials.ts';
 import { selectRevisionForChecks } from '../services/exercises.ts';
 import { appendTrialOutput, beginTrialRun, finishTrialRun } from '../services/trial-runs.ts';
 import { withFailures } from './failures.ts';
+import { whileBeating } from './sandbox-trouble.ts';
 import { collectOutput } from './trial-output.ts';
 
 export type TrialJudgeActivities = ReturnType<typeof createTrialJudgeActivities>;
 export type TrialRunActivities = ReturnType<typeof createTrialRunActivities>;
-
-/** As the judge of submissions: cancellation comes with the answer. */
-const heartbeatIntervalMs = 2_000;
 
 /** The activity's own timeout; after it the sandbox works for nobody. */
 const runTimeoutMs = 60_000;
@@ -42,14 +40,7 @@ export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox
 
   return withFailures({
     /** Runs what is tried, and stores what came of it. A repeat of one that is finished, or was taken back, does nothing. */
-    async makeTrialRun(input: { runId: string }) {
-      const beat = setInterval(() => heartbeat(), heartbeatIntervalMs);
-      try {
-        await makeTrialRun(input);
-      } finally {
-        clearInterval(beat);
-      }
-    },
+    makeTrialRun: (input: { runId: string }) => whileBeating(() => makeTrialRun(input)),
   });
 }
 

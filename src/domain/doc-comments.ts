@@ -38,7 +38,7 @@ const javascript: Style = {
     /^module\.exports\s*=\s*([\w$]+)\s*;?$/gm,
   ],
   comment: /^\/\*\*/,
-  entryPoints: [],
+  entryPoints: ['main'],
 };
 
 const c: Style = {

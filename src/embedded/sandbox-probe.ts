@@ -11,7 +11,7 @@ export interface SandboxProbeOptions {
   readonly say: (text: string) => void;
 }
 
-const installCommand = 'apt-get install -y bubblewrap python3';
+const installCommand = 'apt-get install -y bubblewrap python3 gcc libc6-dev';
 
 /**
  * Makes sure that student code can be run apart from this machine, and says with what.
@@ -39,14 +39,24 @@ function waiting(problem: string): string {
   return `none: ${problem}. Submissions wait until there is one; the fix: ${process.getuid?.() === 0 ? '' : 'sudo '}${installCommand} (or start Docker)`;
 }
 
-/** What hinders bubblewrap: undefined when it runs `true`. */
+/** What hinders bubblewrap: undefined when it runs `true` and its agent can be compiled. */
 async function bubblewrapProblem(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   try {
     await runProgram('bwrap', ['--unshare-user', '--unshare-pid', '--ro-bind', '/', '/', 'true'], { env, timeoutMs: 5_000 });
-    return undefined;
+    return (await hasCompiler(env)) ? undefined : 'bubblewrap is here, but no C compiler for its agent';
   } catch (error) {
     const words = error instanceof ProgramFailed ? error.output.trim().split('\n').at(-1) : undefined;
     return words ? `bubblewrap does not work here (${words})` : 'neither Docker nor bubblewrap answers';
+  }
+}
+
+/** A compiler may be there without the C library's headers. */
+async function hasCompiler(env: NodeJS.ProcessEnv): Promise<boolean> {
+  try {
+    await runProgram('cc', ['-E', '-include', 'stdio.h', '-x', 'c', '/dev/null'], { env, timeoutMs: 5_000 });
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -80,7 +90,11 @@ function canInstall(allowed: boolean): boolean {
 }
 
 async function install({ env, say }: SandboxProbeOptions): Promise<void> {
-  const packages = ['bubblewrap', ...(statSync('/usr/bin/python3', { throwIfNoEntry: false }) ? [] : ['python3'])];
+  const packages = [
+    'bubblewrap',
+    ...(statSync('/usr/bin/python3', { throwIfNoEntry: false }) ? [] : ['python3']),
+    ...((await hasCompiler(env)) ? [] : ['gcc', 'libc6-dev']),
+  ];
   say(`No sandbox for student code on this machine: installing ${packages.join(' and ')} (apt-get; --no-install forbids it).`);
   const apt = (...args: string[]) =>
     runProgram('apt-get', ['-o', 'DPkg::Lock::Timeout=60', '-q', ...args], {

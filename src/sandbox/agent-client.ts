@@ -6,6 +6,7 @@ import { runnerFolder } from './languages.ts';
 import {
   filesOf,
   type Interpreter,
+  maxReportBytes,
   type RunOptions,
   type RunRequest,
   type RunResult,
@@ -27,9 +28,16 @@ const startTimeoutMs = 30_000;
 /** Beyond the wall time limit, which the agent enforces: for killing, for emptying folders, for a machine under load. */
 const resultSlackMs = 15_000;
 
-const bootPrograms: Readonly<Record<Interpreter, string[]>> = {
-  node: ['node', `${runnerFolder}/boot.mjs`],
-  python: ['python3', `${runnerFolder}/boot.py`],
+/**
+ * Node by itself takes half of the memory that it sees for its heap, and aborts where that is full: it shall be the limit that a program
+ * reaches, whatever sandbox it is in.
+ */
+const nodeHeap = ({ memoryBytes }: { readonly memoryBytes: number }) =>
+  `--max-old-space-size=${Math.ceil(memoryBytes / (1024 * 1024))}`;
+
+const bootPrograms: Readonly<Record<Interpreter, (shape: SandboxShape) => string[]>> = {
+  node: (shape) => ['node', nodeHeap(shape), `${runnerFolder}/boot.mjs`],
+  python: () => ['python3', `${runnerFolder}/boot.py`],
 };
 
 /**
@@ -84,7 +92,7 @@ export class Agent {
       const answer = await this.#next();
       if (answer.type !== 'started') throw this.#unexpected(answer);
       if (shape.interpreter === null) return;
-      this.#connection.input.write(bootFrame(takeUid(), shape, bootPrograms[shape.interpreter]));
+      this.#connection.input.write(bootFrame(takeUid(), shape, bootPrograms[shape.interpreter](shape)));
       const booted = await this.#next();
       if (booted.type !== 'booted') throw this.#unexpected(booted);
       this.#hasBooted = booted.isWaiting;
@@ -121,18 +129,23 @@ export class Agent {
     const onlyFor = peer === undefined ? null : uid;
     const usesBooted = interpreter !== undefined && this.#hasBooted;
     this.#hasBooted = false;
-    const sent = { argv, peerArgv: peer?.argv ?? [], uid, peerUid: takeUid(), usesBooted, limits, artifact, stdin };
+    const command = argv[0] === 'node' && !usesBooted ? ['node', nodeHeap(limits), ...argv.slice(1)] : argv;
+    const sent = { argv: command, peerArgv: peer?.argv ?? [], uid, peerUid: takeUid(), usesBooted, limits, artifact, stdin };
     const frames = [...jobFiles, ...files.map((file) => fileFrame(file, onlyFor)), runFrame(sent)];
     this.#connection.input.write(Buffer.concat(frames));
     options.onRunStart?.(name);
     return this.#within(limits.wallTimeMs + resultSlackMs, 'result', aborted, () => this.#collect(run, options));
   }
 
-  async #collect({ name, artifact }: RunRequest, { onOutput }: RunOptions): Promise<RunResult> {
+  async #collect({ name, artifact, limits }: RunRequest, { onOutput }: RunOptions): Promise<RunResult> {
     const written: Record<OutputStream, Buffer[]> = { stdout: [], stderr: [], report: [], peer: [] };
     const pieces: Buffer[] = [];
+    // The agent keeps to the limits. Where student code shares its user, an answer may be forged.
+    let room = 3 * limits.outputBytes + maxReportBytes + (artifact?.maxBytes ?? 0);
     for (;;) {
       const answer = await this.#next();
+      if ('bytes' in answer) room -= answer.bytes.length;
+      if (room < 0) throw this.#unexpected(answer);
       if (answer.type === 'output') {
         written[answer.stream].push(answer.bytes);
         if (answer.stream !== 'report') onOutput?.(name, answer.stream === 'peer' ? 'stderr' : answer.stream, answer.bytes);

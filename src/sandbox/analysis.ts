@@ -1,12 +1,13 @@
 import { posix } from 'node:path';
-import type { JudgedChecks, LintFinding } from '../domain/check-runs.ts';
+import type { JudgedChecks, Language, LintFinding } from '../domain/check-runs.ts';
+import { measureComplexity } from '../domain/complexity.ts';
 import { isSourceOf, readDocComments } from '../domain/doc-comments.ts';
 import type { Revision, RunLimits } from '../domain/exercises.ts';
 import type { Documentation, Measure, Unmeasured } from '../domain/score.ts';
 import { parseCompilerWarnings } from './compiler-warnings.ts';
 import { parseDocstringReport } from './docstring-report.ts';
 import type { Judged, JudgingBench } from './judge.ts';
-import { runnerFolder } from './languages.ts';
+import { languages, runnerFolder } from './languages.ts';
 import { parseLintReport } from './lint-report.ts';
 import { type RunRequest, type RunResult, SandboxError, type SandboxFile } from './sandbox.ts';
 
@@ -30,8 +31,8 @@ const limits: RunLimits = {
   fileCount: 1024,
 };
 
-/** Longer files are data. */
-const maxTextLength = mebibyte;
+/** Of all sources together; more is data, and not worth the judge's time. */
+const maxSourceBytes = mebibyte;
 
 /** Folders that are not the student's work: the exercise's, and installed packages. */
 const foreignFolders = /^(?:test|tests|cases|checker|node_modules|\.atelier|\.git)(?:\/|$)/;
@@ -64,12 +65,19 @@ export async function analyse(
     const nothing = { unmeasured: 'lost', reason: 'There is no code of your own: all files are as in the starter.' } as const;
     return { quality: nothing, documentation: nothing, runs: [] };
   }
+  if (sources.reduce((sum, { content }) => sum + content.length, 0) > maxSourceBytes) {
+    const tooMuch = {
+      unmeasured: 'lost',
+      reason: `There is more than ${maxSourceBytes} bytes of source: too much to analyse.`,
+    } as const;
+    return { quality: tooMuch, documentation: tooMuch, runs: [] };
+  }
   const isOwn = (path: string) => sources.some((source) => source.path === path);
   const hasReadme = own.some(isReadme);
   const runs = await runTools(language, sources, bench);
   const findings = [...checks.lintFindings.filter(({ file }) => isOwn(file)), ...compilerWarnings(checks, isOwn)];
   return {
-    quality: qualityOf(checks, findings, runs),
+    quality: qualityOf(language, sources, findings, runs),
     documentation: withOverview(documentationOf(language, sources, runs), hasReadme),
     runs,
   };
@@ -77,14 +85,14 @@ export async function analyse(
 
 /** The linters of Atelier's own choice, and Python's own parser; nothing for what a compiler has looked at already. */
 async function runTools(
-  language: JudgedChecks['language'],
+  language: Language,
   files: readonly SandboxFile[],
   { sandbox, label, signal, onRunStart }: JudgingBench,
 ): Promise<readonly RunResult[]> {
   const config = language === 'python' ? 'analysis-ruff.json' : 'analysis-oxlint.json';
   const lint = { name: 'analysis', argv: ['node', `${runnerFolder}/lint.mjs`, language, `${runnerFolder}/${config}`], limits };
   const docstrings = { name: 'docstrings', argv: ['python3', `${runnerFolder}/find_docstrings.py`], limits };
-  const requests: Partial<Record<typeof language, readonly RunRequest[]>> = {
+  const requests: Partial<Record<Language, readonly RunRequest[]>> = {
     javascript: [lint],
     typescript: [lint],
     python: [lint, docstrings],
@@ -99,15 +107,15 @@ function compilerWarnings({ language, compilerOutput }: JudgedChecks, isOwn: (pa
 }
 
 function qualityOf(
-  { language, compilerOutput }: JudgedChecks,
+  language: Language,
+  sources: readonly SandboxFile[],
   findings: readonly LintFinding[],
   runs: readonly RunResult[],
 ): Analysis['quality'] {
-  const run = runs.find(({ name }) => name === 'analysis');
-  if (run === undefined && compilerOutput === null) {
-    return { unmeasured: 'left-out', reason: `Nothing looks at the quality of ${language} in a project yet.` };
+  if (language !== 'javascript' && language !== 'typescript' && language !== 'python') {
+    return [...findings, ...measureComplexity(language, sources.map(textOf))];
   }
-  if (run === undefined) return findings;
+  const run = resultOf(runs, 'analysis');
   const report = reportOf(run);
   if (report === null) return notFinished(run);
   const known = new Set(findings.map(placeOf));
@@ -124,18 +132,24 @@ function withRuffSeverity(finding: LintFinding): LintFinding {
 }
 
 function documentationOf(
-  language: JudgedChecks['language'],
+  language: Language,
   sources: readonly SandboxFile[],
   runs: readonly RunResult[],
 ): Analysis['documentation'] {
   if (language !== 'python') {
-    const files = sources.map(({ path, content }) => ({ path, text: content.toString('utf8', 0, maxTextLength) }));
-    return readDocComments(language, files);
+    return readDocComments(language, sources.map(textOf));
   }
-  const run = runs.find(({ name }) => name === 'docstrings');
-  if (run === undefined) throw new SandboxError('the sandbox returned no docstrings run', { transient: true });
+  const run = resultOf(runs, 'docstrings');
   const report = reportOf(run);
   return report === null ? notFinished(run) : parseDocstringReport(report);
+}
+
+const textOf = ({ path, content }: SandboxFile) => ({ path, text: content.toString('utf8') });
+
+function resultOf(runs: readonly RunResult[], wanted: string): RunResult {
+  const run = runs.find(({ name }) => name === wanted);
+  if (run === undefined) throw new SandboxError(`the sandbox returned no ${wanted} run`, { transient: true });
+  return run;
 }
 
 /** A README counts whatever the code says. */
@@ -149,7 +163,7 @@ function withOverview(documentation: Analysis['documentation'], hasReadme: boole
 const minReadmeWords = 20;
 
 function isReadme({ path, content }: SandboxFile): boolean {
-  const words = content.toString('utf8', 0, maxTextLength).match(/\p{L}{2,}/gu) ?? [];
+  const words = content.toString('utf8', 0, maxSourceBytes).match(/\p{L}{2,}/gu) ?? [];
   return posix.dirname(path) === '.' && /^readme(?:\.\w+)?$/i.test(path) && words.length >= minReadmeWords;
 }
 
@@ -184,4 +198,21 @@ export function measureOf({ checks: { verdict, tests }, runs }: Judged): Measure
     cpuTimeMs: Math.round(each.reduce((sum, { cpuTimeMs }) => sum + (cpuTimeMs ?? 0), 0)),
     memoryPeakBytes: Math.max(0, ...each.map(({ memoryPeakBytes }) => memoryPeakBytes ?? 0)),
   };
+}
+
+/** The exercise's own solution in this language, over the starter; null where there is none. */
+export function solutionFiles({ files, checks, language: ownLanguage }: Revision, language: Language): SandboxFile[] | null {
+  const entryOf = (name: Language): string => languages[name].entryFile;
+  const solution = files.filter(({ role }) => role === 'solution');
+  const isThere =
+    checks.kind === 'program'
+      ? solution.some(({ path }) => path === entryOf(language))
+      : language === ownLanguage && solution.length > 0;
+  if (!isThere) return null;
+  // One program at a time: its language is told by its entry file.
+  const others = new Set(checks.kind === 'program' ? checks.languages.filter((other) => other !== language).map(entryOf) : []);
+  const given = files.filter(({ role, path }) => role === 'starter' && !solution.some((file) => file.path === path));
+  return [...given, ...solution]
+    .filter(({ path }) => !others.has(path))
+    .map(({ path, content }) => ({ path, content: Buffer.from(content) }));
 }

@@ -106,6 +106,8 @@ export function containerOptions({ image, shape, runtime, poolId, deadline }: Co
         // One name is the folder's own.
         '/tmp': `rw,nosuid,nodev,${execution},size=${shape.diskBytes},nr_inodes=${shape.fileCount + 1},mode=1777`,
         '/box': `rw,nosuid,nodev,${execution},size=${shape.workBytes},nr_inodes=${shape.workNames},mode=0755`,
+        // The engine's own would keep the queues of a run, and what they hold, for the next one.
+        '/dev/mqueue': 'ro,nosuid,nodev,noexec,size=4k,nr_inodes=1,mode=0555',
         // Semaphores and shared memory of Python's multiprocessing.
         '/dev/shm': `rw,nosuid,nodev,noexec,size=${16 * mebibyte},nr_inodes=256,mode=1777`,
       },

@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, freemem, totalmem } from 'node:os';
 import { abortOf } from './agent-client.ts';
 import { SandboxError } from './sandbox.ts';
 import type { SandboxShape } from './shape.ts';
@@ -53,8 +53,8 @@ interface Shelf<Member> {
 
 function sizeOf(size: PoolSize): number {
   if (size !== 'auto') return size;
-  const affordable = Math.floor((process.constrainedMemory() || process.availableMemory()) * idleMemoryShare) / idleMemberBytes;
-  return Math.max(1, Math.min(2 * availableParallelism(), Math.floor(affordable)));
+  const affordable = Math.floor((totalmem() * idleMemoryShare) / idleMemberBytes);
+  return Math.max(1, Math.min(2 * availableParallelism(), affordable));
 }
 
 /**
@@ -210,7 +210,7 @@ export class Pool<Member extends PoolMember> {
     let mostMissing = 0;
     for (const [key, shelf] of this.#shelves) {
       const missing = this.#target(key, shelf) - shelf.ready.length - shelf.starting.length;
-      if (missing <= mostMissing || process.availableMemory() < shelf.shape.memoryBytes + spareMemoryBytes) continue;
+      if (missing <= mostMissing || freemem() < shelf.shape.memoryBytes + spareMemoryBytes) continue;
       mostMissing = missing;
       mostWanted = shelf;
     }

@@ -58,12 +58,11 @@ export function trackProgress(submissionId: string) {
       try {
         return await process();
       } catch (error) {
-        const failure = failureOfStep(error);
-        if (failure === null || isCancellation(error)) throw error;
-        parkedReason = failure.message;
+        if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
+        parkedReason = error.cause?.message ?? error.message;
         resolution = null;
         show('PARKED', `our own trouble: ${parkedReason}. Signal parkedResolved {"action": "redrive"} or {"action": "close"}.`);
-        await enterStage({ submissionId, stage: 'PARKED', parkedReason, parkedClass: parkedClassOf(failure) });
+        await enterStage({ submissionId, stage: 'PARKED', parkedReason, parkedClass: parkedClassOf(error) });
         await condition(() => resolution !== null);
         parkedReason = null;
         if (resolution === 'close') return 'closed-by-admin';
@@ -77,15 +76,9 @@ export function trackProgress(submissionId: string) {
   return { show, parkedOnTrouble };
 }
 
-/** What a step failed with: one on another worker wraps it, a local one does not. Null: no step failed. */
-function failureOfStep(error: unknown): Error | null {
-  if (error instanceof ActivityFailure) return error.cause ?? error;
-  return error instanceof ApplicationFailure ? error : null;
-}
-
 /** Whether trying again may help: as the failed step says, else whether it was tried again by itself. */
-function parkedClassOf(failure: Error): ParkedClass {
-  if (!(failure instanceof ApplicationFailure)) return 'transient';
-  const [details] = (failure.details ?? []) as ({ parkedClass?: ParkedClass } | undefined)[];
-  return details?.parkedClass ?? (failure.nonRetryable ? 'permanent' : 'transient');
+function parkedClassOf({ cause }: ActivityFailure): ParkedClass {
+  if (!(cause instanceof ApplicationFailure)) return 'transient';
+  const [details] = (cause.details ?? []) as ({ parkedClass?: ParkedClass } | undefined)[];
+  return details?.parkedClass ?? (cause.nonRetryable ? 'permanent' : 'transient');
 }

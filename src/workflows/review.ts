@@ -1,18 +1,10 @@
-import {
-  CancellationScope,
-  condition,
-  isCancellation,
-  log,
-  patched,
-  setHandler,
-  upsertSearchAttributes,
-} from '@temporalio/workflow';
+import { CancellationScope, condition, log, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
 import * as reviews from '../domain/reviews.ts';
 import type { Conclusion } from '../domain/submissions.ts';
 import { claimReview, decideReview, releaseReview, reviewDecided, searchAttributes } from './contract.ts';
 import type { trackProgress } from './progress.ts';
 import { decidedAlready, refuse, refusalFailure } from './refusals.ts';
-import { checkLease, commitClaim, commitDecision, commitRelease, localClaims, openReview, remindReviewers } from './steps.ts';
+import { checkLease, commitClaim, commitDecision, commitRelease, openReview, remindReviewers } from './steps.ts';
 
 /** At most this often, in milliseconds, a lease that is not over yet is looked up. */
 const leaseLookMs = 1_000;
@@ -51,7 +43,7 @@ export function awaitReview(submissionId: string, studentId: string, progress: R
     claimReview,
     async ({ actorId }) => {
       const result = await inTurn(actorId, async () => {
-        const claimed = await locallyFirst(localClaims.commitClaim, commitClaim, { submissionId, actorId });
+        const claimed = await commitClaim({ submissionId, actorId });
         if ('leaseUntil' in claimed) hold({ claimedBy: actorId, until: claimed.leaseUntil });
         return claimed;
       });
@@ -65,7 +57,7 @@ export function awaitReview(submissionId: string, studentId: string, progress: R
     async ({ actorId }) => {
       if (gate.claimedBy === null) return;
       await inTurn(null, async () => {
-        await locallyFirst(localClaims.commitRelease, commitRelease, { submissionId, actorId });
+        await commitRelease({ submissionId, actorId });
         hold(null);
       });
     },
@@ -183,18 +175,4 @@ export function awaitReview(submissionId: string, studentId: string, progress: R
     refusalOfCancel: (request: reviews.CancelRequest) => reviews.refusalOfCancel(gate, request),
     refusalOfOverride: (message: reviews.OverrideMessage) => reviews.refusalOfOverride(gate, message),
   };
-}
-
-/**
- * Commits with two events in place of six where PostgreSQL answers at once, else by the step that waits for it. A commit whose answer was
- * lost (the worker died, or was slow) is made again, which changes nothing: services/claims.ts.
- */
-async function locallyFirst<I, T>(local: (input: I) => Promise<T>, step: (input: I) => Promise<T>, input: I): Promise<T> {
-  if (!patched('claims-locally')) return step(input);
-  try {
-    return await local(input);
-  } catch (error) {
-    if (isCancellation(error)) throw error;
-    return step(input);
-  }
 }

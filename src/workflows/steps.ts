@@ -1,4 +1,4 @@
-import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import { isCancellation, patched, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { JudgingActivities } from '../activities/judging.ts';
 import type { OverrideActivities } from '../activities/overrides.ts';
 import type { SubmissionActivities } from '../activities/submissions.ts';
@@ -16,32 +16,7 @@ const databaseStep = (summary: string) =>
     summary,
   });
 
-/**
- * A database step that answers within milliseconds, made by the worker that runs the workflow: no way through the server and back, and
- * one event instead of six. Where PostgreSQL is away for longer, the workflow waits between its tries.
- */
-const localStep = proxyLocalActivities<SubmissionActivities>({
-  startToCloseTimeout: '15s',
-  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '15s' },
-  localRetryThreshold: '10s',
-});
-
-export const findSource = localStep.fetchSource;
-/** As histories of 0.1.0 and 0.2.0 have it. */
-export const { fetchSource } = databaseStep('pin the submitted commit');
 export const { enterStage } = databaseStep('write the stage');
-export const { commitClaim } = databaseStep('commit the claim');
-export const { commitRelease } = databaseStep('give the claim back');
-
-/**
- * The same two, once, by the worker that runs the workflow: reviewers claim and release so often that a history would grow long. Not
- * repeated here: while PostgreSQL is away each repeat would be an event, so the steps above wait for it.
- */
-export const localClaims = proxyLocalActivities<SubmissionActivities>({
-  // Other messages to this submission wait meanwhile.
-  startToCloseTimeout: '3s',
-  retry: { maximumAttempts: 1 },
-});
 export const { checkLease } = databaseStep('look whether the reviewer is still there');
 export const { recordOverrideSignal } = databaseStep('store the override that came by signal');
 export const { commitOverride } = databaseStep('commit the override: task, review, XP, notices');
@@ -64,7 +39,48 @@ export const { judgeSubmission } = proxyActivities<JudgingActivities>({
   // The judge beats every 2 s; a dead worker is noticed after 10.
   heartbeatTimeout: '10s',
   // PostgreSQL or the api away for up to 25 minutes is waited for; a submission that kills its worker again and again ends parked.
-  // The sandbox's own trouble gives up much earlier: activities/failures.ts.
+  // The sandbox's own trouble is counted by itself and gives up much earlier: activities/sandbox-trouble.ts.
   retry: { initialInterval: '2s', backoffCoefficient: 2, maximumInterval: '15s', maximumAttempts: 100 },
   summary: 'lint and tests in the sandbox',
 });
+
+/**
+ * Database steps made once by the worker that runs the workflow. Not repeated here: while PostgreSQL is away each repeat would be an
+ * event, so the steps above wait for it.
+ */
+const localSteps = proxyLocalActivities<SubmissionActivities>({
+  // Other messages to this submission wait meanwhile.
+  startToCloseTimeout: '3s',
+  retry: { maximumAttempts: 1 },
+});
+
+/**
+ * Makes a database step with two events in place of six, and without a way through the server and back, where PostgreSQL answers at once;
+ * else by the step that waits for it. A commit whose answer was lost (the worker died, or was slow) is made again, which changes nothing.
+ *
+ * @param patch names the change for histories from before it.
+ */
+const locallyFirst = <I, R>(patch: string, local: (input: I) => Promise<R>, step: (input: I) => Promise<R>) =>
+  async function stepLocallyFirst(input: I): Promise<R> {
+    if (!patched(patch)) return step(input);
+    try {
+      return await local(input);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      return step(input);
+    }
+  };
+
+/** Nothing has happened yet, and nobody should wait for it. */
+export const fetchSource = locallyFirst(
+  'find-source-locally',
+  localSteps.fetchSource,
+  databaseStep('look for the submitted commit').fetchSource,
+);
+/** Reviewers claim and release so often that a history would grow long. */
+export const commitClaim = locallyFirst('claims-locally', localSteps.commitClaim, databaseStep('commit the claim').commitClaim);
+export const commitRelease = locallyFirst(
+  'claims-locally',
+  localSteps.commitRelease,
+  databaseStep('give the claim back').commitRelease,
+);

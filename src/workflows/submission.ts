@@ -1,10 +1,10 @@
-import { ActivityFailure, allHandlersFinished, CancellationScope, condition, log, patched } from '@temporalio/workflow';
+import { ActivityFailure, allHandlersFinished, CancellationScope, condition, log } from '@temporalio/workflow';
 import type { Conclusion } from '../domain/submissions.ts';
 import type { SubmissionInput, SubmissionOutcome } from './contract.ts';
 import { awaitInterruption, type Overridden } from './interruption.ts';
 import { trackProgress } from './progress.ts';
 import { awaitReview } from './review.ts';
-import { commitOverride, concludeWithoutReview, fetchRemoteSource, fetchSource, findSource, judgeSubmission } from './steps.ts';
+import { commitOverride, concludeWithoutReview, fetchRemoteSource, fetchSource, judgeSubmission } from './steps.ts';
 import { untilCommitted } from './until-committed.ts';
 
 /**
@@ -26,7 +26,7 @@ export async function submissionWorkflow({ submissionId, studentId }: Submission
   return { conclusion };
 
   async function process(): Promise<Conclusion> {
-    let source = await (patched('find-source-locally') ? findSource : fetchSource)({ submissionId });
+    let source = await fetchSource({ submissionId });
     if (source.status === 'remote') source = await fetchRemoteSource({ submissionId });
     // A run that was reset in Temporal, or one that is overridden, finds what has become of the submission.
     if (source.status === 'concluded') return source.conclusion;

@@ -203,6 +203,28 @@ describe('judgeSubmission', () => {
     expect(await database.orm.em.fork().count(CheckRun, { submission: submissionId })).toBe(0);
   });
 
+  it.each([
+    { before: 0, nonRetryable: false, nextRetryDelay: 2_000 },
+    { before: 1, nonRetryable: false, nextRetryDelay: 4_000 },
+    { before: 2, nonRetryable: false, nextRetryDelay: 8_000 },
+    { before: 3, nonRetryable: true, nextRetryDelay: undefined },
+  ])("counts the sandbox's passing trouble by itself: after $before of them", async ({ before, ...failure }) => {
+    const { submissionId } = await submitStarter();
+    sandbox.answer = () => {
+      throw new SandboxError('no room', { transient: true });
+    };
+    // All the other attempts failed because PostgreSQL was away.
+    const env = createActivityEnvironment({ attempt: 20, heartbeatDetails: { sandboxTroubles: before, run: 'lint' } });
+    const beats: unknown[] = [];
+    env.on('heartbeat', (beat) => beats.push(beat));
+    await expect(env.run(activities().judgeSubmission, { submissionId, runNo: 1 })).rejects.toMatchObject({
+      type: 'sandbox',
+      details: [{ parkedClass: 'transient' }],
+      ...failure,
+    });
+    expect(beats.at(-1)).toMatchObject({ sandboxTroubles: before + 1 });
+  });
+
   it('parks nothing on the student: a linter without a report is our trouble', async () => {
     const { submissionId } = await submitStarter();
     sandbox.answer = () => ({ report: null });

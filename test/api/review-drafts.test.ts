@@ -46,13 +46,13 @@ const say =
   (_request, response) =>
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ choices: [{ message: { content } }] }));
 
+async function takeRequest(...[request, response]: Parameters<RequestListener>): Promise<void> {
+  asked.push({ request, body: await readText(request) });
+  answer(request, response);
+}
+
 beforeAll(async () => {
-  server = createServer((request, response) => {
-    void readText(request).then((body) => {
-      asked.push({ request, body });
-      answer(request, response);
-    });
-  }).listen(0, '127.0.0.1');
+  server = createServer((request, response) => void takeRequest(request, response)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   const onProblem = (problem: string) => void problems.push(problem);

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -201,29 +202,38 @@ async function leftovers(academy: Academy, rows: readonly SubmissionRow[]): Prom
     left.push(...sandboxProcesses(academy).map((pid) => `a sandbox runs for nobody: process ${pid}`));
   }
   if (academy.sandbox === 'docker') {
-    const containers = await dockerEngine().listContainers({ all: true, filters: { label: ['atelier.submission'] } });
-    const own = new Set(rows.map(({ id }) => id));
-    for (const { Labels, Id } of containers) {
-      if (own.has(Labels['atelier.submission'] ?? '')) left.push(`container ${Id.slice(0, 12)} is left`);
+    // Those of jobs; what waits in a pool has no job's name.
+    const containers = await dockerEngine().listContainers({ all: true, filters: { label: ['atelier.pool'] } });
+    const own = rows.map(({ id }) => `/atelier-${id}-`);
+    for (const { Names, Id } of containers) {
+      if (Names.some((name) => own.some((prefix) => name.startsWith(prefix)))) left.push(`container ${Id.slice(0, 12)} is left`);
     }
   }
   return left;
 }
 
-/** Processes of bubblewrap below this academy's judging worker, or that have lost theirs. */
+/** How many sandboxes a judging worker keeps ready at the most: src/sandbox/pool.ts. */
+const maxReady = 2 * availableParallelism();
+
+/** Processes of bubblewrap that have lost their judging worker, and what this academy's has beyond those that it may keep ready. */
 function sandboxProcesses(academy: Academy): number[] {
   if (process.platform !== 'linux') return [];
   const judge = academy.pid('judging');
-  return readdirSync('/proc')
+  const parents = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-        const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-        return stat.includes('(bwrap)') && state !== 'Z' && (Number(parent) === judge || parent === '1');
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
+    .map((pid) => ({ pid: Number(pid), parent: parentOfBubblewrap(pid) }));
+  const own = parents.filter(({ parent }) => parent === judge);
+  const orphans = parents.filter(({ parent }) => parent === 1);
+  return [...orphans, ...own.slice(maxReady)].map(({ pid }) => pid);
+}
+
+/** The parent of a living process of bubblewrap; null for any other. */
+function parentOfBubblewrap(pid: string): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return stat.includes('(bwrap)') && state !== 'Z' ? Number(parent) : null;
+  } catch {
+    return null;
+  }
 }

@@ -7,6 +7,7 @@ import { oneDecision, xpExactlyOnce } from './scenarios/decisions.ts';
 import { cellsOf, gridFaults, workerMayDieAnywhere } from './scenarios/grid.ts';
 import { allMailFaults, mailFaults, oneMailPerEvent } from './scenarios/mails.ts';
 import { outageFaults, postgresMayRestart, temporalMayRestart, unknownIsHonest } from './scenarios/outages.ts';
+import { poisonIsContained } from './scenarios/poison.ts';
 import { shuffled } from './shuffle.ts';
 import { createWorld, endWorld, mergeFaults, type Outcome, type World } from './world.ts';
 
@@ -90,5 +91,6 @@ describe('the other promises', () => {
   holds('P8: one mail per event', async () => [await oneMailPerEvent(world, { faults: allMailFaults, outageMs: 30_000 })]);
   holds('P9: one decision', async () => [await oneDecision(world, { reviewers: 20, rounds: 5 })]);
   holds('P10: an unknown outcome is honest', async () => [await unknownIsHonest(world)]);
+  holds('P16: poison is contained', async () => [await poisonIsContained(world, { good: 20 })]);
   holds('P25: the verdict is for the commit submitted', async () => [await verdictIsForTheCommit(world)]);
 });

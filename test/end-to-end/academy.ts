@@ -404,7 +404,7 @@ export class Student {
     return readFileSync(join(this.#work, path), 'utf8');
   }
 
-  write(path: string, content: string): void {
+  write(path: string, content: string | Uint8Array): void {
     writeFileSync(join(this.#work, path), content);
   }
 

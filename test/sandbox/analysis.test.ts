@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { describe, expect, it } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import type { Language } from '../../src/domain/check-runs.ts';
 import { defaultRubric, type Revision } from '../../src/domain/exercises.ts';
 import { type Score, scoreOf } from '../../src/domain/score.ts';
-import { analyse, ownFiles } from '../../src/sandbox/analysis.ts';
+import { analyse, measureOf, ownFiles, solutionFiles } from '../../src/sandbox/analysis.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import { judge } from '../../src/sandbox/judge.ts';
 import { languages } from '../../src/sandbox/languages.ts';
@@ -11,6 +11,7 @@ import { parseLintReport } from '../../src/sandbox/lint-report.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { readCourseContent } from '../../src/services/content.ts';
 import { judgedChecks } from '../support/check-runs.ts';
+import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 import { projectChecks, runOne } from './real-sandboxes.ts';
 
@@ -67,19 +68,25 @@ describe('what a student wrote', () => {
 });
 
 await describeEachSandbox('analysis', (kind) => {
-  const opened = openSandbox(kind, { onMessage: () => undefined });
+  const opened = openSandbox(kind, { onMessage: () => undefined, runner });
   const open = async (): Promise<Sandbox> => {
     const { sandbox, probes } = await opened;
     if (sandbox === null) throw new Error(JSON.stringify(probes));
     return sandbox;
   };
 
+  afterAll(async () => (await opened).sandbox?.close());
+
   it.each(exercises.map((exercise) => [exercise.slug, exercise] as const))(
     '%s: its own solution loses nothing for quality and documentation',
     async (_slug, exercise) => {
-      const solution = exercise.files.filter(({ role }) => role === 'solution');
-      const submitted = solution.map(({ path, content }) => fileOf([path, content]));
-      const analysis = await analyse(exercise, submitted, judgedChecks({ language: exercise.language }), bench(await open()));
+      const submitted = solutionFiles(exercise, exercise.language) ?? [];
+      const judged = await judge(exercise, submitted, bench(await open()));
+      const analysis = await analyse(exercise, submitted, judged.checks, bench(await open()));
+      // Something was measured: a tenth of a second or a few, and no less than an interpreter takes.
+      const measure = measureOf(judged);
+      expect(measure?.cpuTimeMs).toBeGreaterThan(1);
+      expect(measure?.memoryPeakBytes).toBeGreaterThan(100_000);
       const { quality, documentation } = scoreOf({
         rubric: defaultRubric,
         ...analysis,
@@ -138,6 +145,20 @@ await describeEachSandbox('analysis', (kind) => {
     expect(await documented('This program adds two numbers that it reads from its input. '.repeat(3))).toBe(30);
     expect((await partsOf(await open(), 'javascript', { 'a.js': source })).documentation.points).toBe(30);
   }, 60_000);
+
+  it('more source than anybody writes is not analysed, and has no points', async () => {
+    const { quality, documentation } = await partsOf(await open(), 'python', { 'a.py': 'x = 1\n'.repeat(200_000) });
+    expect([quality.points, documentation.points]).toEqual([0, 0]);
+    expect(quality.losses[0]?.message).toContain('too much');
+  });
+
+  it('functions of a compiled language are measured, too', async () => {
+    const main = `// Sorts its input.\nint main(void) {\n${'  if (a) b();\n'.repeat(12)}}\n`;
+    const { quality } = await partsOf(await open(), 'c', { 'main.c': main });
+    expect(quality.losses).toEqual([
+      { points: 2, file: 'main.c', line: 2, message: expect.stringContaining('complexity of 13') },
+    ]);
+  });
 
   it('a compiler’s warnings are findings, and need no sandbox', async () => {
     const output = 'main.c: In function ‘main’:\nmain.c:3:7: warning: unused variable ‘x’ [-Wunused-variable]\n';

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readRunnerSettings } from '../../src/config.ts';
 import { openSandbox, probeSandboxes } from '../../src/sandbox/choose.ts';
 import { dockerEngine, DockerSandbox } from '../../src/sandbox/docker.ts';
 import { findRunnerImage, runnerImageTag } from '../../src/sandbox/image.ts';
@@ -119,5 +120,27 @@ whenDocker(`docker: ${docker.reason}`, () => {
     } finally {
       for (const id of others) await engine.getContainer(id).remove({ force: true });
     }
+  });
+});
+
+describe('the name of the runner image', () => {
+  const settings = (text: string, base = '') => readRunnerSettings({ RUNNER_LANGUAGES: text, RUNNER_BASE: base });
+  const all = runnerImageTag(settings(''));
+
+  test('is one for all languages, however they are named', () => {
+    expect(all).toMatch(/^atelier-runner:[0-9a-f]{12}$/);
+    expect(runnerImageTag(settings('rust,go, cpp c\njava python typescript javascript'))).toBe(all);
+    expect(runnerImageTag()).toBe(all);
+  });
+
+  test('is another for fewer languages, and on another base', () => {
+    const fewer = runnerImageTag(settings('c'));
+    expect(new Set([all, fewer, runnerImageTag(settings('c', 'academy-base:1'))]).size).toBe(3);
+    // Its packages are in every image.
+    expect(runnerImageTag(settings('c python'))).toBe(fewer);
+  });
+
+  test('a language that is not known is refused', () => {
+    expect(() => settings('c cobol')).toThrow('RUNNER_LANGUAGES takes javascript');
   });
 });

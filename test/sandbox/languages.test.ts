@@ -89,7 +89,7 @@ async function compileAndRun(
   language: Language,
   source: string,
 ): Promise<{ readonly compiled: RunResult | null; readonly run: RunResult | null }> {
-  const { entryFile, compile, run, mayExecute, runtimeMemoryBytes } = languages[language];
+  const { entryFile, compile, run, mayExecute, interpreter, runtimeMemoryBytes } = languages[language];
   const sources = [{ path: entryFile, content: Buffer.from(source) }];
   let program: SandboxFile = { path: entryFile, content: Buffer.from(source) };
   let compiled: RunResult | null = null;
@@ -108,6 +108,7 @@ async function compileAndRun(
     argv: run(program.path, limits.memoryBytes),
     limits: { ...limits, memoryBytes: limits.memoryBytes + runtimeMemoryBytes },
     stdin: Buffer.from('Ada\n'),
+    ...(interpreter === null ? {} : { interpreter }),
   };
   return { compiled, run: await runAlone(sandbox, [program], request, mayExecute) };
 }
@@ -168,22 +169,26 @@ for (const kind of ['docker', 'bubblewrap'] as const) {
       );
     }
 
-    const testJava = versions.has('java') ? test : test.skip;
-    testJava(
-      'a full heap of Java is the memory limit',
-      async () => {
-        const source = `import java.util.ArrayList;
-          class Main {
-            public static void main(String[] args) {
-              var kept = new ArrayList<byte[]>();
-              while (true) kept.add(new byte[1 << 20]);
-            }
-          }`;
-        const { run } = await compileAndRun(sandbox, 'java', source);
-        expect(run).toMatchObject({ status: 'memory-limit' });
-      },
-      120_000,
-    );
+    const hoarders = {
+      javascript: 'const kept = []; for (;;) kept.push(new Array(1000).fill(kept.length + 0.5));',
+      java: `import java.util.ArrayList;
+        class Main {
+          public static void main(String[] args) {
+            var kept = new ArrayList<byte[]>();
+            while (true) kept.add(new byte[1 << 20]);
+          }
+        }`,
+    } as const;
+    for (const language of ['javascript', 'java'] as const) {
+      (versions.has(language) ? test : test.skip)(
+        `${language}: a full heap is the memory limit`,
+        async () => {
+          const { run } = await compileAndRun(sandbox, language, hoarders[language]);
+          expect(run).toMatchObject({ status: 'memory-limit' });
+        },
+        120_000,
+      );
+    }
 
     test("TypeScript: what Node cannot run is refused, whatever the student's configuration says", async () => {
       const files = {

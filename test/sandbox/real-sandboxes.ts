@@ -74,7 +74,9 @@ export async function runOne(
 export async function describeReal(tests: (sandbox: Sandbox) => void): Promise<void> {
   for (const { kind, sandbox, reason } of [await openReal('docker'), await openReal('bubblewrap')]) {
     if (sandbox !== null) {
-      describe(kind, () => tests(sandbox));
+      describe(kind, () => {
+        tests(sandbox);
+      });
       continue;
     }
     (isRequired ? describe : describe.skip)(`${kind} is not usable: ${reason}`, () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -5,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { jobOf } from '../../bench/atelier.ts';
 import { checkOutcome } from '../../bench/contenders.ts';
+import { cpuPerThing, readCpuUse } from '../../bench/cpu-use.ts';
 import { GoJudge } from '../../bench/go-judge.ts';
 import { withRunnerAt } from '../../bench/host.ts';
 import { type Program, programs, suites } from '../../bench/programs.ts';
@@ -106,7 +108,34 @@ describe('rates', () => {
   });
 });
 
+describe('processor time', () => {
+  // Only Linux tells it.
+  const onLinux = process.platform === 'linux' ? test : test.skip;
+
+  onLinux('of a process counts with that of its children, also of those that have ended', () => {
+    const roots = { jest: process.pid };
+    const before = readCpuUse(roots);
+    execFileSync(process.execPath, [
+      '-e',
+      'const end = process.cpuUsage().user + 200000; while (process.cpuUsage().user < end);',
+    ]);
+    const used = cpuPerThing(before, readCpuUse(roots), 2);
+    expect(used?.['jest']).toBeGreaterThanOrEqual(100);
+  });
+
+  test('of nothing is unknown', () => {
+    expect(cpuPerThing({ a: 1 }, { a: 2 }, 0)).toBeNull();
+  });
+});
+
 describe('report', () => {
+  const fullPath = {
+    perMinute: 640,
+    cpuMsPerVerdict: null,
+    openAtOnce: 16,
+    overheadMs: of(120),
+    phases: { 'POST answered': of(40), 'judging begins': of(60), runs: of(300), 'judging without runs': of(50) },
+  };
   const measured: Measurements = {
     machine: { cores: 2, processor: 'some', memoryGigabytes: 8, kernel: 'linux 6', loadPerCore: 0.01 },
     latencies: {
@@ -119,12 +148,7 @@ describe('report', () => {
       jobs: { '1': of(500), '2': of(900), '4': of(1000), '8': of(1080) },
     },
     testsPerSecond: { trivial: 160 },
-    fullPath: {
-      perMinute: 640,
-      openAtOnce: 16,
-      overheadMs: of(120),
-      phases: { 'POST answered': of(40), 'judging begins': of(60), runs: of(300), 'judging without runs': of(50) },
-    },
+    fullPath: { program: fullPath, project: { ...fullPath, perMinute: 200 } },
   };
 
   test('the figures of the agreed form, null where nothing was measured', () => {
@@ -137,6 +161,7 @@ describe('report', () => {
       jobsPerMinute: { '1': 500, '2': 900, '4': 1000, '8': 1080 },
       containerCeilingPerMinute: 1200,
       fullPathPerMinute: 640,
+      fullPathProjectPerMinute: 200,
       submitToVerdictOverheadMs: 120,
     });
     expect(toJson({ ...measured, rates: {}, fullPath: null })).toMatchObject({

@@ -37,6 +37,8 @@ export function bundleWorkflows(): Promise<WorkflowBundle> {
 }
 
 /** Where a test runs an activity; what fails on purpose is not logged. */
-export function createActivityEnvironment(): MockActivityEnvironment {
-  return new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR', () => undefined) });
+export function createActivityEnvironment(
+  info: ConstructorParameters<typeof MockActivityEnvironment>[0] = {},
+): MockActivityEnvironment {
+  return new MockActivityEnvironment(info, { logger: new DefaultLogger('ERROR', () => undefined) });
 }

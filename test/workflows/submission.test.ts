@@ -1,4 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import { withFailures } from '../../src/activities/failures.ts';
+import { whileBeating } from '../../src/activities/sandbox-trouble.ts';
+import { SandboxError } from '../../src/sandbox/sandbox.ts';
 import {
   checksStarted,
   decideReview,
@@ -25,6 +28,8 @@ import {
 } from './support.ts';
 
 const temporal = useTemporal();
+
+const noRoom = () => new SandboxError('no room', { transient: true });
 
 describe('from submitted to concluded', () => {
   it('fetches, judges, opens the review, and commits the decision of an update', async () => {
@@ -270,7 +275,8 @@ describe('our own trouble', () => {
       await expect(handle.result()).resolves.toEqual({ conclusion: 'approved' });
       await record(handle, 'redriven-by-update');
     });
-    expect(calls.filter((call) => call === 'fetchSource')).toHaveLength(2);
+    // By the workflow's own worker, then by any; and again after the redrive.
+    expect(calls.filter((call) => call === 'fetchSource')).toHaveLength(3);
   });
 
   it('is closed by an update', async () => {
@@ -304,6 +310,27 @@ describe('our own trouble', () => {
       expect(parked).toEqual([{ submissionId, stage: 'PARKED', parkedReason: failure.message, parkedClass }]);
     });
   });
+
+  it("is parked after four tries of the sandbox's, whatever else failed in between", async () => {
+    const failures = [noRoom(), new Error('PostgreSQL is away'), noRoom(), noRoom(), noRoom()];
+    let tries = 0;
+    const parked: unknown[] = [];
+    const { activities } = createFakeActivities({ enterStage: async (input) => void parked.push(input) });
+    const judge = withFailures({
+      judgeSubmission: (_input: { submissionId: string; runNo: number }) =>
+        whileBeating(async () => {
+          tries += 1;
+          throw failures[tries - 1] ?? new Error('one try too many');
+        }),
+    });
+    await withWorkers(temporal.env, temporal.bundle, { ...activities, ...judge }, async () => {
+      const { handle, submissionId } = await startSubmission(temporal.env);
+      await waitFor('the end of the tries', async () => (parked.length > 0 ? true : null), 60_000);
+      const about = { stage: 'PARKED', parkedReason: 'no room', parkedClass: 'transient' };
+      expect({ tries, parked }).toEqual({ tries: 5, parked: [{ submissionId, ...about }] });
+      await handle.terminate();
+    });
+  }, 90_000);
 
   it('ignores a redrive of a submission that is not parked', async () => {
     const { activities } = createFakeActivities();

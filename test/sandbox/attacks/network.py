@@ -20,7 +20,8 @@ def endpoint(text):
     return (socket.AF_INET6 if host.startswith("[") else socket.AF_INET), (host.strip("[]"), int(port))
 
 
-for target in sys.argv[1:] + metadata + others + [f"{gateway}:80" for gateway in gateways()]:
+services = [argument for argument in sys.argv[1:] if ":" in argument]
+for target in services + metadata + others + [f"{gateway}:80" for gateway in gateways()]:
     family, address = endpoint(target)
     try:
         socket.socket(family, socket.SOCK_STREAM).connect(address)

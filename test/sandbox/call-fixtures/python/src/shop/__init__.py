@@ -1,0 +1,3 @@
+from shapes import Box
+
+__all__ = ["Box"]
