@@ -13,7 +13,6 @@ export interface RevisionFile {
 
 /** Kinds of exercise: a repository checked by lint and tests, or a program checked by its output for given inputs. */
 export const exerciseKinds = ['project', 'program'] as const;
-export type ExerciseKind = (typeof exerciseKinds)[number];
 
 /** Limits of one run in the sandbox (one process and all that it starts). */
 export interface RunLimits {
