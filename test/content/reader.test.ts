@@ -108,8 +108,8 @@ describe('reading a course', () => {
     const before = await hashes();
     await edit(
       join(exercise, 'exercise.json'),
-      '"kind": "project",\n  "language": "javascript"',
-      '"language":"javascript", "kind":"project"',
+      '"testStyle": "calls",\n  "language": "javascript"',
+      '"language":"javascript", "testStyle":"calls"',
     );
     expect(await hashes()).toEqual(before);
   });
