@@ -436,13 +436,13 @@ static uint64_t container_processes(void) {
 
 /*
  * Nets, where the meters decide: CPU seconds are rounded up, and one more. Of the two limits on processes the cgroup's is the one that
- * counts refusals, so the user's own is a process wider where both are the same.
+ * counts refusals, so the user's own is a process wider where both are the same; also where the agent is one of that user's.
  */
 static void set_limits(const struct launch *launch) {
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_NOFILE, MAX_OPEN_FILES);
   limit(RLIMIT_FSIZE, launch->file_bytes);
-  limit(RLIMIT_NPROC, launch->processes + (launch->processes == container_processes()));
+  limit(RLIMIT_NPROC, launch->processes + (launch->processes == container_processes() || !can_switch_users));
   if (launch->cpu_ms != 0) limit(RLIMIT_CPU, launch->cpu_ms / 1000 + 2);
   if (cgroup == NULL) limit(RLIMIT_DATA, launch->memory_bytes + data_limit_slack);
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { readRunnerSettings } from '../../src/config.ts';
 import { openSandbox, probeSandboxes } from '../../src/sandbox/choose.ts';
 import { dockerEngine, DockerSandbox } from '../../src/sandbox/docker.ts';
@@ -69,6 +70,39 @@ test('a container that is made after the job was aborted is removed', async () =
   }
 }, 5_000);
 
+test.each(['attach', 'start', 'first word'])(
+  'an engine that dies between making a container and its agent (%s) is a passing trouble, and holds nobody up',
+  async (moment) => {
+    const folder = await mkdtemp(join(tmpdir(), 'atelier-engine-'));
+    const socketPath = join(folder, 'engine.sock');
+    const sockets = new Set<Duplex>();
+    const die = () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    };
+    const server = createServer({ maxHeaderSize: 65_536 }, ({ url = '' }, response) => {
+      if (url.includes('/create')) return response.writeHead(201, { 'content-type': 'application/json' }).end('{"Id":"only"}');
+      if (moment === 'start') return die();
+      response.writeHead(204).end();
+      return setImmediate(die);
+    });
+    server.on('connection', (socket) => sockets.add(socket));
+    server.on('upgrade', (_, socket) => {
+      if (moment === 'attach') return die();
+      return socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n');
+    });
+    server.listen(socketPath);
+    try {
+      const sandbox = new DockerSandbox(dockerEngine(socketPath), 'sha256:0');
+      await expect(sandbox.run(job, options())).rejects.toMatchObject({ name: 'SandboxError', transient: true });
+      await sandbox.close();
+    } finally {
+      die();
+      await rm(folder, { recursive: true });
+    }
+  },
+);
+
 describe('choosing', () => {
   test('none is none', async () => {
     expect(await openSandbox('none', { onMessage: () => undefined })).toEqual({ sandbox: null, probes: [] });
@@ -99,6 +133,11 @@ whenDocker(`docker: ${docker.reason}`, () => {
   test('a missing image is a lasting trouble', async () => {
     const missing = new DockerSandbox(dockerEngine(), `sha256:${'0'.repeat(64)}`);
     await expect(missing.run(job, options())).rejects.toMatchObject({ name: 'SandboxError', transient: false });
+  });
+
+  test('so is a runtime that the engine does not have', async () => {
+    const unknown = new DockerSandbox(dockerEngine(), sandbox?.identity ?? '', { runtime: 'no-such-runtime' });
+    await expect(unknown.run(job, options())).rejects.toMatchObject({ name: 'SandboxError', transient: false });
   });
 
   test('reaping removes what is late, and nothing else', async () => {
