@@ -20,6 +20,8 @@ import { findTemporalCli } from '../src/embedded/temporal-cli.ts';
  */
 
 const folderPrefix = 'atelier-test-';
+/** A smaller runner image than an academy's: all languages would take two minutes more, and 1.2 GB. `RUNNER_LANGUAGES=` tests them all. */
+const testedLanguages = 'javascript typescript python c cpp';
 /** Old enough that its run has taken its lock, if it lives. */
 const sweepAfterMs = 60_000;
 const report = z.object({
@@ -110,6 +112,7 @@ class TestParts {
     this.#signal.throwIfAborted();
     say(`Tests use: PostgreSQL ${postgres.version}, Temporal CLI ${temporal.version}, sandbox: ${sandbox}\n`);
     this.#environment = {
+      RUNNER_LANGUAGES: testedLanguages,
       ...env,
       NODE_OPTIONS: `${env['NODE_OPTIONS'] ?? ''} --experimental-vm-modules --disable-warning=ExperimentalWarning`.trim(),
       TEST_DATABASE_URL: postgres.url('postgres'),
