@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } f
 import { constants, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
+import { readRunnerSettings } from '../src/config.ts';
 import { codeOf, Refusal } from '../src/embedded/errors.ts';
 import { readLauncherConfig } from '../src/embedded/launcher-config.ts';
 import { LockHeld, takeLock } from '../src/embedded/lock.ts';
@@ -13,6 +14,8 @@ import { signal as sendSignal } from '../src/embedded/process-identity.ts';
 import { ensureSandbox } from '../src/embedded/sandbox-probe.ts';
 import { endLeftovers, Supervisor } from '../src/embedded/supervisor.ts';
 import { findTemporalCli } from '../src/embedded/temporal-cli.ts';
+import { dockerEngine } from '../src/sandbox/docker.ts';
+import { ensureRunnerImage } from '../src/sandbox/image.ts';
 
 /**
  * Runs jest against a PostgreSQL made for this run alone, in a folder of its own: two runs side by side do not
@@ -105,7 +108,17 @@ class TestParts {
       return postgres;
     };
     const findTemporal = () => findTemporalCli({ env, cacheFolder, say, signal: this.#signal });
-    const starting = [startPostgres(), findTemporal(), ensureSandbox({ env, dockerHost, install, say })] as const;
+    const prepareSandbox = async () => {
+      const found = await ensureSandbox({ env, dockerHost, install, say });
+      // Once and before the tests: those that run side by side would each make the image.
+      const runner = readRunnerSettings({ RUNNER_LANGUAGES: testedLanguages, ...env });
+      if (!found.includes('Docker')) return found;
+      const making = ensureRunnerImage({ engine: dockerEngine(), onProgress: say, runner });
+      // The suites that need it say that they could not run.
+      await making.catch((error: Error) => say(error.message));
+      return found;
+    };
+    const starting = [startPostgres(), findTemporal(), prepareSandbox()] as const;
     // All of them, also when one fails: what was started must be known to be stopped.
     await Promise.allSettled(starting);
     const [postgres, temporal, sandbox] = await Promise.all(starting);
