@@ -86,6 +86,7 @@ describe('opening a draft', () => {
         draft: { content: emptyContent, files: [] },
         submittedAt: null,
         answerDueAt: null,
+        queue: null,
         claim: null,
         closedAt: null,
         checkRun: null,
