@@ -233,12 +233,17 @@ whenDocker('pooled containers', () => {
 
   test('one that was killed while it waited is replaced', async () => {
     const sandbox = open(1);
-    await makeRun(sandbox, ['true']);
+    const stop = new AbortController();
+    const first = sandbox.run(jobOf({}, [{ ...run, argv: ['sleep', '60'] }]), options(stop.signal));
+    // The job's own has its name by then.
+    await until(async () => (await containersOf(sandbox)).some(({ Names }) => Names[0]?.startsWith('/atelier-')));
     await until(isFull(sandbox, 1));
     const [waiting] = await waitingOf(sandbox);
     await engine.getContainer(waiting?.Id ?? '').kill();
     expect(await makeRun(sandbox, ['echo', 'fresh'])).toBe('fresh\n');
     await until(async () => (await containersOf(sandbox)).every(({ Id }) => Id !== waiting?.Id));
+    stop.abort(new Error('enough'));
+    await expect(first).rejects.toThrow('enough');
   });
 
   test('closing leaves nothing', async () => {
