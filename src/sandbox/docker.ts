@@ -38,6 +38,8 @@ const lifeMs = 30 * 60_000;
 
 const labels = { pool: 'atelier.pool', deadline: 'atelier.deadline' } as const;
 
+/** Giving a name takes the engine longer than a short job takes, which nobody will have to look for. */
+const namingDelayMs = 100;
 /** Name of a job's container. A label would have to be there before the job is. */
 const namePrefix = (submissionId: string) => `atelier-${submissionId}-`;
 
@@ -184,9 +186,9 @@ export class DockerSandbox implements Sandbox {
     const { submissionId, attempt, deadline } = job.label;
     if (attempt > 1) await this.#removeOlderAttempts(submissionId, attempt);
     const member = await this.#pool.take(shapeOf(job), deadline, options.signal);
-    // Beside the job. Without its name the container is still found by its deadline.
-    const named = member.container.rename({ name: `${namePrefix(submissionId)}${attempt}-${randomUUID().slice(0, 8)}` });
-    named.catch(() => undefined);
+    const name = `${namePrefix(submissionId)}${attempt}-${randomUUID().slice(0, 8)}`;
+    // Without its name the container is still found by its deadline.
+    const naming = setTimeout(() => void member.container.rename({ name }).catch(() => undefined), namingDelayMs);
     try {
       const results = await member.agent.runJob(job, options);
       void this.#pool.end(member);
@@ -195,6 +197,8 @@ export class DockerSandbox implements Sandbox {
       // What cannot be removed now, because the engine is gone or hangs, is found by `reap` through its label.
       await Promise.race([this.#pool.end(member), sleep(removeTimeoutMs, undefined, { ref: false })]);
       throw error;
+    } finally {
+      clearTimeout(naming);
     }
   }
 

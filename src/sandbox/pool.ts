@@ -192,7 +192,7 @@ export class Pool<Member extends PoolMember> {
     return [...this.#shelves.values()].reduce((sum, shelf) => sum + shelf[what].length, 0);
   }
 
-  /** One at a time beside jobs, which need the processors more. */
+  /** One at a time beside jobs, which need the processors more; and then only where none is ready (`#mostWanted`). */
   #canStart(): boolean {
     const starting = this.#count('starting');
     const atOnce = this.#inUse.size > 0 ? 1 : availableParallelism();
@@ -209,6 +209,7 @@ export class Pool<Member extends PoolMember> {
     let mostWanted: Shelf<Member> | null = null;
     let mostMissing = 0;
     for (const [key, shelf] of this.#shelves) {
+      if (this.#inUse.size > 0 && shelf.ready.length > 0) continue;
       const missing = this.#target(key, shelf) - shelf.ready.length - shelf.starting.length;
       if (missing <= mostMissing || freemem() < shelf.shape.memoryBytes + spareMemoryBytes) continue;
       mostMissing = missing;
