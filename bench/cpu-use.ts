@@ -35,7 +35,7 @@ function busyMs(): number {
 export type CpuUse = Readonly<Record<string, number>>;
 
 /** What is in no tree of `roots`: the engine, the containers, the benchmark, and whatever else runs here. */
-export const everythingElse = 'engine, containers, all else';
+const everythingElse = 'engine, containers, all else';
 
 /** Null where the system does not tell (only Linux does). */
 export function readCpuUse(roots: Readonly<Record<string, number>>): CpuUse | null {
