@@ -733,7 +733,11 @@ static void reap(struct run *run) {
   struct signalfd_siginfo info;
   if (read(child_signals, &info, sizeof info) < 0 && errno != EAGAIN) fail("signals");
   int status;
-  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+  struct rusage used;
+  for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &used)) > 0;) {
+    /* Without a cgroup, what a process grew to after the last sample is known only now. */
+    uint64_t most = used.ru_maxrss * 1024ull;
+    if (cgroup == NULL && most > run->memory_peak) run->memory_peak = most;
     if (pid != run->main.pid) continue;
     run->main_ended = 1;
     run->main_status = status;
