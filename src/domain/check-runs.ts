@@ -144,7 +144,18 @@ export function programVerdict(
   return lintFindings.some(({ severity }) => severity === 'error') ? 'check-failed' : 'accepted';
 }
 
-/** Shares points evenly, in whole ones: the first get what is left over. */
-export function sharePoints(points: number, count: number): readonly number[] {
-  return Array.from({ length: count }, (_, index) => Math.floor(points / count) + (index < points % count ? 1 : 0));
+/**
+ * Shares points by weight, whole ones: what is left over goes to the largest remainders (Hamilton's method), of equal ones to the first.
+ *
+ * @param weights one for each share, above 0.
+ */
+export function sharePoints(points: number, weights: readonly number[]): readonly number[] {
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const exact = weights.map((weight) => (points * weight) / total);
+  const shares = exact.map(Math.floor);
+  const remainder = (index: number) => (exact[index] ?? 0) - (shares[index] ?? 0);
+  const byRemainder = shares.map((_, index) => index).toSorted((a, b) => remainder(b) - remainder(a) || a - b);
+  const leftOver = points - shares.reduce((sum, share) => sum + share, 0);
+  for (const index of byRemainder.slice(0, leftOver)) shares[index] = (shares[index] ?? 0) + 1;
+  return shares;
 }

@@ -52,8 +52,10 @@ interface CommonChecks {
 export interface TestSuite {
   readonly files: readonly string[];
   readonly count: number;
-  /** Shared evenly by its tests. */
+  /** Shared by its tests. */
   readonly points: number;
+  /** By the name of a test; a test that is not named weighs 1. */
+  readonly weights?: Readonly<Record<string, number>>;
 }
 
 /**
@@ -88,6 +90,8 @@ export interface TestCase {
   readonly name: string;
   /** Shown to whoever fails it, also where it is hidden. */
   readonly hint: string;
+  /** Its share of the group's points; default 1. */
+  readonly weight?: number;
 }
 
 export interface TestCaseGroup {

@@ -111,7 +111,10 @@ function judgedTests(
     const own = cases.filter((testCase) => testCase.group === group);
     const passed = own.map(({ runName }) => outcomes.get(runName)?.verdict === 'accepted');
     const isLost = group.scoring === 'all' && passed.includes(false);
-    const shares = sharePoints(group.points, own.length);
+    const shares = sharePoints(
+      group.points,
+      group.cases.map(({ weight = 1 }) => weight),
+    );
     return own.map((testCase, index): JudgedTest => {
       const maxPoints = shares[index] ?? 0;
       return {

@@ -1,4 +1,4 @@
-import { checkRunVerdict, type JudgedTest, type LintFinding, type TestRun } from '../domain/check-runs.ts';
+import { checkRunVerdict, sharePoints, type JudgedTest, type LintFinding, type TestRun } from '../domain/check-runs.ts';
 import type { FileRole, ProjectChecks, ProjectRevision, Revision, TestSuite } from '../domain/exercises.ts';
 import { foldersAbove } from '../domain/file-paths.ts';
 import { limitsOfTrial } from '../domain/trial-runs.ts';
@@ -161,11 +161,13 @@ function isWhole({ status, exitCode, tests, expectedTests }: TestRun): boolean {
   return exitCode === 0 || tests.some(({ outcome }) => outcome !== 'passed');
 }
 
-/** The points of a suite are shared evenly, whole ones: the first tests get what is left over. */
 function judgedTests(expected: TestSuite, suite: Suite, reported: NonNullable<TestRun['tests']>): JudgedTest[] {
-  const count = Math.max(expected.count, reported.length);
+  const { weights = {} } = expected;
+  // Which tests did not report is not known.
+  const missing = Array.from({ length: Math.max(0, expected.count - reported.length) }, () => 1);
+  const shares = sharePoints(expected.points, [...reported.map(({ name }) => weights[name] ?? 1), ...missing]);
   return reported.map((test, index) => {
-    const maxPoints = Math.floor(expected.points / count) + (index < expected.points % count ? 1 : 0);
+    const maxPoints = shares[index] ?? 0;
     const points = test.outcome === 'passed' ? maxPoints : 0;
     const unknown = { verdict: null, diff: null, hint: '', cpuTimeMs: null, memoryPeakBytes: null };
     return { ...test, ...unknown, suite, group: suite, points, maxPoints };

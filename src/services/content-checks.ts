@@ -26,7 +26,10 @@ export function checksOf(manifest: ExerciseManifest, folder: string, tree: Reado
   if (comparison.mode === 'checker' && !tree.has(comparison.path)) {
     throw new ContentError(join(folder, comparison.path), 'is missing; add it or name another in exercise.json');
   }
-  const groups = manifest.groups.map(({ hints, ...group }) => ({ ...group, cases: readCases(group.name, hints, folder, tree) }));
+  const groups = manifest.groups.map(({ hints, weights, ...group }) => ({
+    ...group,
+    cases: readCases({ group: group.name, hints, weights }, folder, tree),
+  }));
   return { ...common, kind, languages, comparison, groups };
 }
 
@@ -44,8 +47,7 @@ const naturalOrder = new Intl.Collator('en', { numeric: true });
 
 /** The cases of a group, in natural order of their names. */
 function readCases(
-  group: string,
-  hints: ProgramManifest['groups'][number]['hints'],
+  { group, hints, weights }: { readonly group: string } & Pick<ProgramManifest['groups'][number], 'hints' | 'weights'>,
   folder: string,
   tree: ReadonlyMap<string, string>,
 ): readonly TestCase[] {
@@ -62,10 +64,15 @@ function readCases(
     const missing = (['in', 'out'] as const).map((part) => caseFile(group, name, part)).find((path) => !tree.has(path));
     if (missing !== undefined) throw new ContentError(join(folder, missing), 'is missing; a case takes NAME.in and NAME.out');
   }
-  const unknown = Object.keys(hints).find((name) => !names.has(name));
-  if (unknown !== undefined) {
-    throw new ContentError(join(folder, 'exercise.json'), `has a hint for ${unknown}, which is no case of ${group}; correct it`);
+  for (const [what, named] of Object.entries({ hint: hints, weight: weights })) {
+    const unknown = Object.keys(named).find((name) => !names.has(name));
+    if (unknown !== undefined) {
+      throw new ContentError(
+        join(folder, 'exercise.json'),
+        `has a ${what} for ${unknown}, which is no case of ${group}; correct it`,
+      );
+    }
   }
   const sorted = [...names].toSorted((left, right) => naturalOrder.compare(left, right) || compareText(left, right));
-  return sorted.map((name) => ({ name, hint: hints[name] ?? '' }));
+  return sorted.map((name) => ({ name, hint: hints[name] ?? '', weight: weights[name] ?? 1 }));
 }

@@ -63,13 +63,18 @@ const commonFields = {
 
 const lint = z.strictObject({ config: relativePath.regex(/^lint\/[^/]+$/, 'name a file of lint/') }).readonly();
 
+/** How much of the points one test or case gets, beside those that weigh 1. */
+const weights = z.record(z.string(), positive.max(1000));
+
 const tests = z
   .strictObject({
     files: z.array(relativePath.startsWith('test/')).min(1).refine(isEachOnce, 'a file is named twice').readonly(),
     /** How many test cases these files report: the verdict takes exactly that many. */
     count: positive,
-    /** Shared evenly by the tests. */
+    /** Shared by the tests. */
     points: points.default(50),
+    /** By the name of a test, as its report has it; the others weigh 1. */
+    weights: weights.default({}),
   })
   .readonly();
 
@@ -117,6 +122,8 @@ const group = z.strictObject({
   scoring: z.enum(['each', 'all']).default('each'),
   /** By case name. */
   hints: z.record(z.string(), z.string().trim().min(1).max(300)).default({}),
+  /** By case name. */
+  weights: weights.default({}),
 });
 
 const programManifest = z.strictObject({

@@ -5,6 +5,7 @@ import {
   type LintFinding,
   type ReportedTest,
   type RunStatus,
+  sharePoints,
   type TestRun,
 } from '../../src/domain/check-runs.ts';
 
@@ -101,5 +102,36 @@ describe('the verdict of all runs', () => {
 
   it('is that of the tests where the linter has an error too', () => {
     expect(checkRunVerdict([run({ tests: null })], [finding('error')])).toBe('run-error');
+  });
+});
+
+describe('sharePoints', () => {
+  it('shares evenly where all weigh the same, and what is left over goes to the first', () => {
+    expect(sharePoints(10, [1, 1, 1, 1])).toEqual([3, 3, 2, 2]);
+    expect(sharePoints(0, [1, 1])).toEqual([0, 0]);
+    expect(sharePoints(7, [])).toEqual([]);
+  });
+
+  it('shares by weight, and what is left over goes to the largest remainders', () => {
+    expect(sharePoints(50, [3, 1, 1])).toEqual([30, 10, 10]);
+    expect(sharePoints(10, [5, 3, 1])).toEqual([6, 3, 1]);
+  });
+
+  it('gives all points, whole ones, and more to nobody who weighs less', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(1000),
+        fc.array(fc.integer({ min: 1, max: 1000 }), { minLength: 1, maxLength: 50 }),
+        (points, weights) => {
+          const shares = sharePoints(points, weights);
+          expect(shares.reduce((sum, share) => sum + share, 0)).toBe(points);
+          for (const [index, share] of shares.entries()) {
+            expect(Number.isInteger(share) && share >= 0).toBe(true);
+            const lighter = shares.filter((_, other) => (weights[other] ?? 0) < (weights[index] ?? 0));
+            expect(Math.max(0, ...lighter)).toBeLessThanOrEqual(share);
+          }
+        },
+      ),
+    );
   });
 });
