@@ -140,7 +140,7 @@ describe('reading a course', () => {
       ['shore', false, 'all', ['1', '2', '3', '4', '5', '6']],
       ['storms', false, 'each', ['1', '2', '3', '4']],
     ]);
-    expect(checks.groups[1]?.cases[1]).toEqual({ name: '2', hint: 'One reading alone spans no time.' });
+    expect(checks.groups[1]?.cases[1]).toEqual({ name: '2', hint: 'One reading alone spans no time.', weight: 1 });
     expect(checks.groups[1]?.cases[3]).toEqual({ name: '4', hint: '', weight: 1 });
     const casesOf = (role: FileRole) =>
       files.filter((file) => file.role === role).map(({ path }) => path.replace(/\d+\.\w+$/, ''));
