@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { probeSandboxes } from '../../src/sandbox/choose.ts';
 import { dockerEngine } from '../../src/sandbox/docker.ts';
 import { findRunnerImage } from '../../src/sandbox/image.ts';
+import { runner } from '../support/runner.ts';
 import { waitFor } from '../support/wait.ts';
 import { Academy } from './academy.ts';
 
@@ -26,7 +27,7 @@ describeWithDocker('a judging worker', () => {
       await academy.kill('temporal');
       const engine = dockerEngine();
       const left = await engine.createContainer({
-        Image: (await findRunnerImage(engine)) ?? '',
+        Image: (await findRunnerImage(engine, runner)) ?? '',
         Cmd: ['true'],
         Labels: { 'atelier.deadline': new Date(Date.now() - 1_000).toISOString() },
       });

@@ -4,6 +4,7 @@ import type { ProjectChecks, ProjectRevision } from '../../src/domain/exercises.
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import { judgeProject, projectFiles, projectRuns } from '../../src/sandbox/project-checks.ts';
 import { SandboxError } from '../../src/sandbox/sandbox.ts';
+import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
 import { projectChecks } from './real-sandboxes.ts';
 
@@ -85,7 +86,7 @@ describe('projectRuns', () => {
 });
 
 await describeEachSandbox('judging a project', (kind) => {
-  const opened = openSandbox(kind, { onMessage: () => undefined });
+  const opened = openSandbox(kind, { onMessage: () => undefined, runner });
 
   const testFile = (names: readonly string[]) =>
     `const { test } = require('node:test');
