@@ -35,6 +35,7 @@ export default {
     'end-to-end',
   ].map(project),
   maxWorkers: 2,
+  testSequencer: '<rootDir>/test/support/slow-first.js',
   // Each test file leaks about 11 MB of heap in ES module mode (Node issue 63186).
   workerIdleMemoryLimit: '600MB',
   testTimeout: 30_000,
