@@ -48,10 +48,10 @@ async function reap(): Promise<void> {
   if (sandboxes > 0) logger.info({ sandboxes }, 'removed what a dead worker left');
 }
 
-const stopReaping = repeatUntilStopped(reap, {
-  intervalMs: reapIntervalMs,
-  onError: (error) => logger.error({ err: error }, 'could not remove what dead workers left; trying again'),
-});
+const tellReapTrouble = (error: unknown) => logger.error({ err: error }, 'could not remove what dead workers left; trying again');
+// Before this process can end because Temporal is away: the host is cleared whatever else is not there.
+await reap().catch(tellReapTrouble);
+const stopReaping = repeatUntilStopped(reap, { intervalMs: reapIntervalMs, onError: tellReapTrouble });
 const faults = openFaults(config);
 const orm = await openOrm(config.ATELIER_DATABASE_URL, faults.orm);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { probeSandboxes } from '../../src/sandbox/choose.ts';
+import { dockerEngine } from '../../src/sandbox/docker.ts';
+import { findRunnerImage } from '../../src/sandbox/image.ts';
+import { runner } from '../support/runner.ts';
 import { waitFor } from '../support/wait.ts';
 import { Academy, freePort } from './academy.ts';
 
@@ -57,6 +60,28 @@ describeWhereUsable('workers', () => {
         expect(await academy.terminate(name)).toBe(0);
         expect(academy.log(name)).not.toContain('"level":50');
       }
+    },
+    timeoutMs,
+  );
+
+  // docs/decisions/0012: who judges on a host clears it, whatever else is away. bubblewrap's sandboxes end with their worker.
+  (sandbox?.kind === 'docker' ? it : it.skip)(
+    'what a dead judge left on its host is removed by the next one at its start, while Temporal is away',
+    async () => {
+      await academy.kill('temporal');
+      const engine = dockerEngine();
+      const left = await engine.createContainer({
+        Image: (await findRunnerImage(engine, runner)) ?? '',
+        Cmd: ['true'],
+        Labels: { 'atelier.deadline': new Date(Date.now() - 1_000).toISOString() },
+      });
+      academy.startProcess('judging');
+      const isGone = () =>
+        left.inspect().then(
+          () => null,
+          (error: { statusCode?: number }) => error.statusCode,
+        );
+      expect(await waitFor('the container to be removed', isGone, 60_000)).toBe(404);
     },
     timeoutMs,
   );
