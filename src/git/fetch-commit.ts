@@ -29,6 +29,16 @@ export async function fetchCommit(input: {
   commit: string;
   signal: AbortSignal;
 }): Promise<CommitFile[]> {
+  try {
+    return await askForCommit(input);
+  } catch (error) {
+    // What `fetch` throws for a server that is away looks like a fault of our own code, which nobody would try again.
+    if (!(error instanceof TypeError)) throw error;
+    throw new Error(`the api gives no answer for a commit: ${error.message}`, { cause: error });
+  }
+}
+
+async function askForCommit(input: Parameters<typeof fetchCommit>[0]): Promise<CommitFile[]> {
   const response = await fetch(new URL(commitPath(input.repositoryId, input.commit), input.origin), {
     headers: { authorization: `Basic ${Buffer.from(`judge:${input.token}`).toString('base64')}` },
     // The token is for this address and no other.

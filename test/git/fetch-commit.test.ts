@@ -62,6 +62,16 @@ describe('fetchCommit', () => {
     const gone = await startServer('/nowhere');
     await gone.close();
     await expect(fetchFrom(gone.origin)).rejects.toThrow('fetch failed');
+    // A TypeError is taken for our own mistake, which would park the submission for good.
+    await expect(fetchFrom(gone.origin)).rejects.not.toBeInstanceOf(TypeError);
+  });
+
+  it('takes an answer that breaks off for trouble that passes', async () => {
+    answer = (_request, response) => {
+      response.writeHead(200, { 'content-length': 1000 }).write('{"files":[');
+      setImmediate(() => response.destroy());
+    };
+    await expect(fetchFrom()).rejects.not.toBeInstanceOf(TypeError);
   });
 
   it('ends when it is told to', async () => {
