@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { reportText } from './report-text.ts';
 import type { SandboxFile } from './sandbox.ts';
 
 const maxNames = 10;
@@ -37,7 +38,7 @@ export function dependencyNotes(starter: readonly SandboxFile[], submitted: read
     const known = new Set(namesIn(starter));
     const added = [...new Set(namesIn(submitted))].filter((name) => !known.has(name));
     if (added.length === 0) return [];
-    const listed = added.slice(0, maxNames).map((name) => name.slice(0, maxNameLength).toWellFormed().replaceAll('\0', ''));
+    const listed = added.slice(0, maxNames).map((name) => reportText(name, maxNameLength));
     const more = added.length > maxNames ? ` and ${added.length - maxNames} more` : '';
     return [`Dependencies of your ${path} are not installed: ${listed.join(', ')}${more}`];
   });

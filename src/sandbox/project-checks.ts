@@ -162,10 +162,11 @@ function isWhole({ status, exitCode, tests, expectedTests }: TestRun): boolean {
 }
 
 function judgedTests(expected: TestSuite, suite: Suite, reported: NonNullable<TestRun['tests']>): JudgedTest[] {
-  const { weights = {} } = expected;
+  // A map, as test names are the report's: an object would answer to `constructor`.
+  const weights = new Map(Object.entries(expected.weights ?? {}));
   // Which tests did not report is not known.
   const missing = Array.from({ length: Math.max(0, expected.count - reported.length) }, () => 1);
-  const shares = sharePoints(expected.points, [...reported.map(({ name }) => weights[name] ?? 1), ...missing]);
+  const shares = sharePoints(expected.points, [...reported.map(({ name }) => weights.get(name) ?? 1), ...missing]);
   return reported.map((test, index) => {
     const maxPoints = shares[index] ?? 0;
     const points = test.outcome === 'passed' ? maxPoints : 0;

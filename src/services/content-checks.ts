@@ -74,5 +74,9 @@ function readCases(
     }
   }
   const sorted = [...names].toSorted((left, right) => naturalOrder.compare(left, right) || compareText(left, right));
-  return sorted.map((name) => ({ name, hint: hints[name] ?? '', weight: weights[name] ?? 1 }));
+  return sorted.map((name) => ({
+    name,
+    hint: Object.hasOwn(hints, name) ? (hints[name] ?? '') : '',
+    weight: Object.hasOwn(weights, name) ? (weights[name] ?? 1) : 1,
+  }));
 }

@@ -118,6 +118,20 @@ ${names.map((name) => `test('${name}', () => { if (!works.includes('${name}')) t
     return checks;
   }
 
+  test('tests that weigh more bring more of the points', async () => {
+    const tests = {
+      visible: { files: ['test/a.test.js'], count: 2, points: 40, weights: { two: 3 } },
+      hidden: { files: ['test/b.test.js'], count: 2, points: 60 },
+    };
+    const { tests: judged } = await judgeWorking(['two', 'three'], { tests });
+    expect(judged.map(({ points, maxPoints }) => [points, maxPoints])).toEqual([
+      [0, 10],
+      [30, 30],
+      [30, 30],
+      [0, 30],
+    ]);
+  }, 120_000);
+
   const tap = { argv: ['node', '--test', '--test-reporter=tap'], report: 'tap' } as const;
 
   test.each([
