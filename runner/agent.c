@@ -73,6 +73,8 @@ static void flush_frames(void) {
   for (size_t sent = 0; sent < outgoing_length;) {
     ssize_t written = write(to_host, outgoing + sent, outgoing_length - sent);
     if (written < 0 && errno == EINTR) continue;
+    /* The memory of a process that was just killed is on its way back. */
+    if (written < 0 && errno == ENOMEM && poll(NULL, 0, 1) == 0) continue;
     if (written < 0) _exit(1); /* Nobody listens any more. */
     sent += written;
   }
@@ -206,6 +208,26 @@ static int read_text(const char *path, char *text, size_t size) {
   return length > 0;
 }
 
+/*
+ * The same for a cgroup's file, which stays open: the kernel keeps the buffer of an open one. With a new buffer, and memory at its limit,
+ * the agent would have the next process killed while the last one is still ending, and none but itself may be left.
+ */
+static int read_cgroup_text(const char *path, char *text, size_t size) {
+  static struct { const char *path; int descriptor; } kept[16];
+  size_t i = 0;
+  while (kept[i].path != path && kept[i].path != NULL) i++;
+  if (kept[i].path == NULL) {
+    if (i == sizeof kept / sizeof *kept - 1) refuse("cgroup files");
+    kept[i].path = path;
+    kept[i].descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  }
+  if (kept[i].descriptor < 0) return 0;
+  size_t length = 0;
+  for (ssize_t got; length < size - 1 && (got = pread(kept[i].descriptor, text + length, size - 1 - length, length)) > 0;) length += got;
+  text[length] = 0;
+  return length > 0;
+}
+
 /* The number behind `key` at the start of a line; 0 where there is none. */
 static uint64_t number_of(const char *text, const char *key) {
   size_t length = strlen(key);
@@ -218,7 +240,7 @@ static uint64_t number_of(const char *text, const char *key) {
 
 static uint64_t read_number(const char *path, const char *key) {
   char text[8192];
-  if (path == NULL || !read_text(path, text, sizeof text)) return 0;
+  if (path == NULL || !read_cgroup_text(path, text, sizeof text)) return 0;
   return key == NULL ? strtoull(text, NULL, 10) : number_of(text, key);
 }
 
@@ -271,7 +293,7 @@ static struct counters read_counters(void) {
  */
 static uint64_t reclaimable_bytes(void) {
   char text[8192];
-  if (!read_text(cgroup->memory_stat, text, sizeof text)) return 0;
+  if (!read_cgroup_text(cgroup->memory_stat, text, sizeof text)) return 0;
   return number_of(text, "inactive_file ") + number_of(text, "active_file ") + number_of(text, "slab_reclaimable ");
 }
 
@@ -775,10 +797,17 @@ static void serve(struct run *run) {
   }
 }
 
-/* What was written before the end; no process is left that could write more. */
+/*
+ * What was written before the end; no process is left that could write more. Yet there may be no end of file: a writing end can be on its
+ * way between two sockets that hold each other, which are not freed before some socket of the machine is closed.
+ */
 static void drain(struct run *run) {
+  int ends[2];
+  make_socket_pair(ends);
+  for (int i = 0; i < 2; i++) close(ends[i]);
   for (int i = 0; i < 4; i++) {
     struct channel *channel = &run->channels[i];
+    if (channel->descriptor != NULL && *channel->descriptor >= 0) fcntl(*channel->descriptor, F_SETFL, O_NONBLOCK);
     while (channel->descriptor != NULL && *channel->descriptor >= 0) forward(run, channel);
   }
 }
