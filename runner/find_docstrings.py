@@ -1,4 +1,4 @@
-"""`python3 find_docstrings.py`: reads the Python files below the current folder and writes what they document to descriptor 3.
+"""`python3 find_docstrings.py LIST`: reads Python files and writes what they document to descriptor 3; LIST is a JSON array of their paths.
 
 A JSON object: `things`, an array of `{file, line, name, isDocumented}` of the modules' functions, classes and their methods but for those
 whose names begin with an underscore, and `hasOverview`, whether a module has a docstring of its own. Nothing of the files is run.
@@ -52,7 +52,8 @@ def read(path):
 def main():
     """Reads all files in the order of their names."""
     sys.setrecursionlimit(2000)
-    modules = [read(path) for path in sorted(Path().rglob('*.py')) if path.is_file()]
+    paths = json.loads(Path(sys.argv[1]).read_text(encoding='utf-8'))
+    modules = [read(Path(path)) for path in sorted(paths)]
     things = [thing for _, found in modules for thing in found]
     report = {'things': things[:MAX_THINGS], 'hasOverview': any(has_docstring for has_docstring, _ in modules)}
     with os.fdopen(REPORT_DESCRIPTOR, 'w', encoding='utf-8') as channel:

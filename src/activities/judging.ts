@@ -13,7 +13,7 @@ import { enterStage, recordRunStart, selectSubmissionForWorkflow } from '../serv
 import type { BlobStore } from '../storage/blobs.ts';
 import { withFailures } from './failures.ts';
 import { whileBeating } from './sandbox-trouble.ts';
-import { createScoring } from './scoring.ts';
+import { createScoring, hasPoints } from './scoring.ts';
 
 export type JudgingActivities = ReturnType<typeof createJudgingActivities>;
 
@@ -77,12 +77,12 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
       show(name);
       announceRun(submission.id, name);
     };
-    const bench = { sandbox, label, signal, onRunStart };
+    const bench = { sandbox, label, signal, onRunStart, isScored: hasPoints(revision.checks.rubric) };
     const judged = await judge(revision, submitted, bench);
     const { revisionId } = submission;
-    const scored = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });
+    const score = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });
     const runs = await Promise.all(
-      [...judged.runs, ...scored.runs].map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
+      judged.runs.map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
         ...run,
         stdoutKey: await blobs.put(stdout),
         stderrKey: await blobs.put(stderr),
@@ -91,7 +91,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     const summary = await insertCheckRun(orm.em.fork(), {
       ...key,
       ...judged.checks,
-      score: scored.score,
+      score,
       runs,
       sandboxKind: kind,
       sandboxIdentity: identity,

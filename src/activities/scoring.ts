@@ -1,24 +1,19 @@
 import { cancellationSignal, log } from '@temporalio/activity';
 import type { Orm } from '../database/orm.ts';
-import type { Revision } from '../domain/exercises.ts';
+import type { Revision, Rubric } from '../domain/exercises.ts';
 import { type Measure, type Performance, type Score, scoreOf, type Unmeasured } from '../domain/score.ts';
 import { analyse, measureOf, solutionFiles } from '../sandbox/analysis.ts';
 import { judge, type Judged, type JudgingBench } from '../sandbox/judge.ts';
-import type { RunResult, SandboxFile } from '../sandbox/sandbox.ts';
+import type { SandboxFile } from '../sandbox/sandbox.ts';
 import { insertReferenceMeasure, type MeasureKey, selectOptionalReferenceMeasure } from '../services/reference-measures.ts';
 
-/** Of all that a score takes, the solution's judging among it. A score is not worth a longer wait for the verdict. */
+/** Of the solution's judging. A score is not worth a longer wait for the verdict. */
 const scoringTimeoutMs = 2 * 60_000;
 
-interface Scored {
-  /** Null where there is nothing to score, or scoring failed. */
-  readonly score: Score | null;
-  readonly runs: readonly RunResult[];
-}
-
-const unscored: Scored = { score: null, runs: [] };
-
 export type Scoring = ReturnType<typeof createScoring>;
+
+/** Whether there is anything to score. */
+export const hasPoints = (rubric: Rubric): boolean => Object.values(rubric).some((points: number) => points > 0);
 
 /** Scores what has been judged, by its exercise's rubric. */
 export function createScoring({ orm }: { readonly orm: Orm }) {
@@ -26,8 +21,8 @@ export function createScoring({ orm }: { readonly orm: Orm }) {
   const withoutMeasure = new Set<string>();
 
   /**
-   * The score of a judged submission. Never changes the verdict, and its own trouble never fails a judging: it is logged, and the score
-   * is null.
+   * The score of a judged submission; null where there is nothing to score. Never changes the verdict, and its own trouble never fails a
+   * judging: it is logged, and the score is null.
    *
    * @throws what cancelled the Temporal activity, and nothing else.
    */
@@ -39,20 +34,20 @@ export function createScoring({ orm }: { readonly orm: Orm }) {
     readonly bench: JudgingBench;
     /** Of the sandbox that judged: a measure of another one does not compare. */
     readonly sandboxIdentity: string;
-  }): Promise<Scored> {
+  }): Promise<Score | null> {
     const { revision, submitted, judged } = input;
     const { rubric } = revision.checks;
     // What does not compile has been told what is wrong with it, by the compiler.
-    if (judged.checks.verdict === 'compile-error' || Object.values(rubric).every((points) => points === 0)) return unscored;
+    if (judged.checks.verdict === 'compile-error' || !hasPoints(rubric)) return null;
     const bench = { ...input.bench, signal: AbortSignal.any([input.bench.signal, AbortSignal.timeout(scoringTimeoutMs)]) };
     try {
-      const { quality, documentation, runs } = await analyse(revision, submitted, judged.checks, bench);
+      const { quality, documentation } = analyse(revision, submitted, judged);
       const performance = rubric.performance === 0 ? notAsked : await performanceOf({ ...input, bench });
-      return { score: scoreOf({ rubric, quality, documentation, performance }), runs };
+      return scoreOf({ rubric, quality, documentation, performance });
     } catch (error) {
       cancellationSignal().throwIfAborted();
       log.warn('no score', { error });
-      return unscored;
+      return null;
     }
   }
 
@@ -75,7 +70,7 @@ export function createScoring({ orm }: { readonly orm: Orm }) {
     if (files === null || withoutMeasure.has(name) || bench.sandbox.identity !== key.sandboxIdentity) return null;
     try {
       const { onRunStart: _unannounced, ...quietly } = bench;
-      const solution = await judge(revision, files, quietly);
+      const solution = await judge(revision, files, { ...quietly, isScored: false });
       const measure = solution.checks.language === key.language ? measureOf(solution) : null;
       if (measure !== null) return await insertReferenceMeasure(orm.em.fork(), key, measure);
       log.warn('the solution of an exercise does not pass its own tests', { ...key, verdict: solution.checks.verdict });

@@ -1,105 +1,46 @@
 import { posix } from 'node:path';
 import type { JudgedChecks, Language, LintFinding } from '../domain/check-runs.ts';
 import { measureComplexity } from '../domain/complexity.ts';
-import { isSourceOf, readDocComments } from '../domain/doc-comments.ts';
-import type { Revision, RunLimits } from '../domain/exercises.ts';
+import { readDocComments } from '../domain/doc-comments.ts';
+import type { Revision } from '../domain/exercises.ts';
 import type { Documentation, Measure, Unmeasured } from '../domain/score.ts';
 import { parseCompilerWarnings } from './compiler-warnings.ts';
 import { parseDocstringReport } from './docstring-report.ts';
-import type { Judged, JudgingBench } from './judge.ts';
-import { languages, runnerFolder } from './languages.ts';
-import { parseLintReport } from './lint-report.ts';
-import { type RunRequest, type RunResult, SandboxError, type SandboxFile } from './sandbox.ts';
+import type { Judged } from './judge.ts';
+import { languages } from './languages.ts';
+import { resultOf } from './run-results.ts';
+import type { RunResult, SandboxFile } from './sandbox.ts';
+import { maxSourceBytes, ownFiles, ownSources, readScoredFindings, reportOf } from './source-tools.ts';
 
 /** What can be said of a submission's source without running it. */
 export interface Analysis {
   readonly quality: readonly LintFinding[] | Unmeasured;
   readonly documentation: Documentation | Unmeasured;
-  readonly runs: readonly RunResult[];
-}
-
-const mebibyte = 1024 * 1024;
-
-/** Of our own tools on the student's files: several times what the largest honest submission takes. */
-const limits: RunLimits = {
-  cpuTimeMs: 20_000,
-  wallTimeMs: 60_000,
-  memoryBytes: 512 * mebibyte,
-  processes: 64,
-  outputBytes: mebibyte,
-  diskBytes: 16 * mebibyte,
-  fileCount: 1024,
-};
-
-/** Of all sources together; more is data, and not worth the judge's time. */
-const maxSourceBytes = mebibyte;
-
-/** Folders that are not the student's work: the exercise's, and installed packages. */
-const foreignFolders = /^(?:test|tests|cases|checker|node_modules|\.atelier|\.git)(?:\/|$)/;
-
-/** The files of a submission that its student wrote or changed. */
-export function ownFiles(revision: Revision, submitted: readonly SandboxFile[]): readonly SandboxFile[] {
-  const starter = new Map(revision.files.filter(({ role }) => role === 'starter').map(({ path, content }) => [path, content]));
-  const others = new Set(revision.files.filter(({ role }) => role !== 'starter' && role !== 'solution').map(({ path }) => path));
-  return submitted.filter(({ path, content }) => {
-    const given = starter.get(path);
-    return !others.has(path) && !foreignFolders.test(path) && (given === undefined || !content.equals(Buffer.from(given)));
-  });
 }
 
 /**
- * Analyses what the student wrote, in a sandbox of its own that the student's code has never run in: linters read hostile files.
+ * Says what the tools and the compiler have found in what the student wrote.
  *
+ * @param judged with the runs of the tools: a judging for a score (`JudgingBench.isScored`).
  * @throws SandboxError for our own trouble.
  */
-export async function analyse(
-  revision: Revision,
-  submitted: readonly SandboxFile[],
-  checks: JudgedChecks,
-  bench: JudgingBench,
-): Promise<Analysis> {
+export function analyse(revision: Revision, submitted: readonly SandboxFile[], { checks, runs }: Judged): Analysis {
   const { language } = checks;
-  const own = ownFiles(revision, submitted);
-  const sources = own.filter(({ path }) => isSourceOf(language, path));
-  if (sources.length === 0) {
-    const nothing = { unmeasured: 'lost', reason: 'There is no code of your own: all files are as in the starter.' } as const;
-    return { quality: nothing, documentation: nothing, runs: [] };
-  }
-  if (sources.reduce((sum, { content }) => sum + content.length, 0) > maxSourceBytes) {
-    const tooMuch = {
-      unmeasured: 'lost',
-      reason: `There is more than ${maxSourceBytes} bytes of source: too much to analyse.`,
-    } as const;
-    return { quality: tooMuch, documentation: tooMuch, runs: [] };
-  }
+  const { sources, isTooMuch } = ownSources(revision, language, submitted);
+  if (sources.length === 0) return nothingMeasured('There is no code of your own: all files are as in the starter.');
+  if (isTooMuch) return nothingMeasured(`There is more than ${maxSourceBytes} bytes of source: too much to analyse.`);
   const isOwn = (path: string) => sources.some((source) => source.path === path);
-  const hasReadme = own.some(isReadme);
-  const runs = await runTools(language, sources, bench);
+  const hasReadme = ownFiles(revision, submitted).some(isReadme);
   const findings = [...checks.lintFindings.filter(({ file }) => isOwn(file)), ...compilerWarnings(checks, isOwn)];
   return {
     quality: qualityOf(language, sources, findings, runs),
     documentation: withOverview(documentationOf(language, sources, runs), hasReadme),
-    runs,
   };
 }
 
-/** The linters of Atelier's own choice, and Python's own parser; nothing for what a compiler has looked at already. */
-async function runTools(
-  language: Language,
-  files: readonly SandboxFile[],
-  { sandbox, label, signal, onRunStart }: JudgingBench,
-): Promise<readonly RunResult[]> {
-  const config = language === 'python' ? 'analysis-ruff.json' : 'analysis-oxlint.json';
-  const lint = { name: 'analysis', argv: ['node', `${runnerFolder}/lint.mjs`, language, `${runnerFolder}/${config}`], limits };
-  const docstrings = { name: 'docstrings', argv: ['python3', `${runnerFolder}/find_docstrings.py`], limits };
-  const requests: Partial<Record<Language, readonly RunRequest[]>> = {
-    javascript: [lint],
-    typescript: [lint],
-    python: [lint, docstrings],
-  };
-  const runs = requests[language];
-  if (runs === undefined) return [];
-  return sandbox.run({ label, files, runs }, { signal, ...(onRunStart === undefined ? {} : { onRunStart }) });
+function nothingMeasured(reason: string): Analysis {
+  const lost = { unmeasured: 'lost', reason } as const;
+  return { quality: lost, documentation: lost };
 }
 
 function compilerWarnings({ language, compilerOutput }: JudgedChecks, isOwn: (path: string) => boolean): LintFinding[] {
@@ -115,11 +56,11 @@ function qualityOf(
   if (language !== 'javascript' && language !== 'typescript' && language !== 'python') {
     return [...findings, ...measureComplexity(language, sources.map(textOf))];
   }
-  const run = resultOf(runs, 'analysis');
-  const report = reportOf(run);
-  if (report === null) return notFinished(run);
+  const run = resultOf(runs, 'lint');
+  const scored = readScoredFindings(run);
+  if (scored === null) return notFinished(run);
   const known = new Set(findings.map(placeOf));
-  const more = parseLintReport(report).filter((finding) => !known.has(placeOf(finding)));
+  const more = scored.filter((finding) => !known.has(placeOf(finding)));
   return [...findings, ...(language === 'python' ? more.map(withRuffSeverity) : more)];
 }
 
@@ -140,17 +81,10 @@ function documentationOf(
     return readDocComments(language, sources.map(textOf));
   }
   const run = resultOf(runs, 'docstrings');
-  const report = reportOf(run);
-  return report === null ? notFinished(run) : parseDocstringReport(report);
+  return reportOf(run, parseDocstringReport) ?? notFinished(run);
 }
 
 const textOf = ({ path, content }: SandboxFile) => ({ path, text: content.toString('utf8') });
-
-function resultOf(runs: readonly RunResult[], wanted: string): RunResult {
-  const run = runs.find(({ name }) => name === wanted);
-  if (run === undefined) throw new SandboxError(`the sandbox returned no ${wanted} run`, { transient: true });
-  return run;
-}
 
 /** A README counts whatever the code says. */
 function withOverview(documentation: Analysis['documentation'], hasReadme: boolean): Analysis['documentation'] {
@@ -167,25 +101,13 @@ function isReadme({ path, content }: SandboxFile): boolean {
   return posix.dirname(path) === '.' && /^readme(?:\.\w+)?$/i.test(path) && words.length >= minReadmeWords;
 }
 
-/**
- * A tool's report; null where the student's files made it end early.
- *
- * @throws SandboxError where it ended by itself without one: our trouble.
- */
-function reportOf({ name, status, report, stderr }: RunResult): string | null {
-  if (report !== null) return report;
-  const said = stderr.toString('utf8', 0, 500);
-  if (status === 'exited') throw new SandboxError(`${name} gave no report: ${said}`, { transient: false });
-  return null;
-}
-
 const notFinished = ({ status }: RunResult): Unmeasured => ({
   unmeasured: 'lost',
   reason: `The analysis of these files did not finish: ${status}.`,
 });
 
 /** Runs that are not of the tests. */
-const otherRuns = new Set(['lint', 'compile', 'analysis', 'docstrings']);
+const otherRuns = new Set(['lint', 'compile', 'docstrings']);
 
 /** What the tests of a judging took together; null unless all of them ran and passed: a program that ends early is fast. */
 export function measureOf({ checks: { verdict, tests }, runs }: Judged): Measure | null {

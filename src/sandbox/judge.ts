@@ -14,6 +14,8 @@ export interface JudgingBench {
   readonly onRunStart?: (name: string) => void;
   /** In how many sandboxes at once the test cases of one program may be run. Default: 1. */
   readonly parallel?: number;
+  /** Whether our tools also look for what a score takes. Default: false. */
+  readonly isScored?: boolean;
 }
 
 /** What the judging of one submission gave, and the runs that it took. */

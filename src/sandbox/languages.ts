@@ -22,8 +22,11 @@ interface LanguageEntry {
   readonly packages: readonly string[];
   /** Exits with 0 where its tools work; the first line that it prints is their version, shown to students. */
   readonly version: readonly string[];
-  /** Lints the work folder with the exercise's own configuration; writes a JSON lint report to descriptor 3. Null: no linter. */
-  readonly lint: ((config: string | null) => readonly string[]) | null;
+  /**
+   * Lints the work folder with the exercise's own configuration, and the files that a list of the work folder names with ours; writes
+   * a line of JSON for each to descriptor 3 (runner/lint.mjs). Null: no linter.
+   */
+  readonly lint: ((config: string | null, scored?: string) => readonly string[]) | null;
   /** Runs test files; writes a JUnit XML report to descriptor 3. Null: an exercise has to name its own command. */
   readonly test: ((files: readonly string[]) => readonly string[]) | null;
   readonly compile: CompileStep | null;
@@ -55,11 +58,12 @@ const compileLimits: RunLimits = {
   fileCount: 16_384,
 };
 
-const lint = (language: string) => (config: string | null) => [
+const lint = (language: string) => (config: string | null, scored?: string) => [
   'node',
   `${runnerFolder}/lint.mjs`,
   language,
-  ...(config === null ? [] : [config]),
+  ...(config === null ? [] : ['--config', config]),
+  ...(scored === undefined ? [] : ['--scored', scored]),
 ];
 const script =
   (interpreter: string): LanguageEntry['run'] =>

@@ -5,6 +5,7 @@ import { runChecker } from './checker.ts';
 import type { JudgingBench } from './judge.ts';
 import type { Program } from './program-build.ts';
 import { type RunOptions, type RunRequest, type RunResult, SandboxError } from './sandbox.ts';
+import { sideBySide } from './side-by-side.ts';
 
 /** One test case with all that it takes. */
 export interface ProgramCase {
@@ -45,13 +46,10 @@ export function listCases(revision: ProgramRevision): readonly ProgramCase[] {
     }));
 }
 
-/** A run of the program before its cases, such as of the linter. */
 interface CasesToRun {
   readonly program: Program;
   readonly limits: RunLimits;
   readonly cases: readonly ProgramCase[];
-  /** Made before the first case. */
-  readonly firstRuns: readonly RunRequest[];
 }
 
 /** Where cases are run, and who hears what they write. */
@@ -70,19 +68,14 @@ export interface CasesRun {
  */
 export async function runCases(revision: ProgramRevision, toRun: CasesToRun, bench: CasesBench): Promise<CasesRun> {
   const { parallel = 1, signal } = bench;
-  // One that fails ends the others: their sandboxes would work for nobody.
-  const failed = new AbortController();
-  const shared = { ...bench, signal: AbortSignal.any([signal, failed.signal]), onRunStart: announceOnce(toRun.cases, bench) };
-  const parts = split(toRun.cases, parallel).map((cases, index) =>
-    runPart(revision, { ...toRun, cases, firstRuns: index === 0 ? toRun.firstRuns : [] }, shared).catch((error: unknown) => {
-      failed.abort(error);
-      throw error;
-    }),
+  const announced = { ...bench, onRunStart: announceOnce(toRun.cases, bench) };
+  const parts = await sideBySide(
+    signal,
+    split(toRun.cases, parallel).map(
+      (cases) => (stop: AbortSignal) => runPart(revision, { ...toRun, cases }, { ...announced, signal: stop }),
+    ),
   );
-  const settled = await Promise.allSettled(parts);
-  const failure = settled.find(({ status }) => status === 'rejected');
-  if (failure?.status === 'rejected') throw failed.signal.aborted ? failed.signal.reason : failure.reason;
-  const runs = settled.flatMap((part) => (part.status === 'fulfilled' ? part.value : []));
+  const runs = parts.flat();
   return { outcomes: await outcomesOf(revision, toRun.cases, runs, bench), runs };
 }
 
@@ -105,12 +98,11 @@ function split<T>(items: readonly T[], parts: number): readonly (readonly T[])[]
 }
 
 async function runPart(revision: ProgramRevision, toRun: CasesToRun, bench: CasesBench): Promise<readonly RunResult[]> {
-  const { program, limits, firstRuns } = toRun;
+  const { program, limits } = toRun;
   const { sandbox, label, signal, onRunStart, onOutput } = bench;
   const runs: RunResult[] = [];
   let waiting = toRun.cases;
-  let first = firstRuns;
-  while (waiting.length + first.length > 0) {
+  while (waiting.length > 0) {
     const cases = new Map(waiting.map((testCase) => [testCase.runName, testCase]));
     const left = new Set(cases.values());
     const given = new Set<TestCaseGroup>();
@@ -127,14 +119,13 @@ async function runPart(revision: ProgramRevision, toRun: CasesToRun, bench: Case
       return { ...program.start, name: runName, limits, stdin: Buffer.from(input) };
     });
     const results = await sandbox.run(
-      { label, files: program.files, runs: [...first, ...requests], mayExecute: program.mayExecute },
+      { label, files: program.files, runs: requests, mayExecute: program.mayExecute },
       { signal, shouldGoOn, ...(onRunStart && { onRunStart }), ...(onOutput && { onOutput }) },
     );
     if (results.length === 0) throw new SandboxError('the sandbox returned no run', { transient: true });
     runs.push(...results);
     const made = new Set(results.map(({ name }) => name));
     waiting = waiting.filter(({ runName, group }) => !made.has(runName) && !given.has(group));
-    first = [];
   }
   return runs;
 }

@@ -1,32 +1,21 @@
 import { type JudgedTest, type Language, programVerdict, sharePoints } from '../domain/check-runs.ts';
-import type { Comparison, ProgramRevision, RunLimits } from '../domain/exercises.ts';
+import type { Comparison, ProgramRevision } from '../domain/exercises.ts';
 import type { Judged, JudgingBench } from './judge.ts';
 import { languages } from './languages.ts';
 import { diffOutput } from './output-diff.ts';
-import { build, findLanguage, type Program, programFiles, programLimits, requireLanguage } from './program-build.ts';
+import { build, findLanguage, programFiles, programLimits, requireLanguage } from './program-build.ts';
 import { type CaseOutcome, listCases, type ProgramCase, runCases } from './program-cases.ts';
-import { readLintFindings, resultOf } from './project-checks.ts';
 import { reportText } from './report-text.ts';
-import type { RunRequest, SandboxFile } from './sandbox.ts';
-
-const mebibyte = 1024 * 1024;
-
-/** The linter is ours: what the program itself may use says nothing of what it takes. */
-const lintLimits: RunLimits = {
-  cpuTimeMs: 20_000,
-  wallTimeMs: 60_000,
-  memoryBytes: 512 * mebibyte,
-  processes: 64,
-  outputBytes: 64 * 1024,
-  diskBytes: 16 * mebibyte,
-  fileCount: 1024,
-};
+import type { SandboxFile } from './sandbox.ts';
+import { sideBySide } from './side-by-side.ts';
+import { readLintFindings, runSourceTools, scoredPaths } from './source-tools.ts';
 
 /** Of what a program wrote to standard error before it failed: the end says why. */
 const maxErrorLength = 2000;
 
 /**
- * Judges a program by its output for the inputs of its exercise: compiles it in one sandbox, runs its cases in others, compares here.
+ * Judges a program by its output for the inputs of its exercise: compiles it in one sandbox, runs its cases and our tools in others, beside
+ * each other, compares here.
  * What is expected never enters a sandbox in which the program runs.
  *
  * @throws SandboxError for our own trouble: a language that is not offered here, a checker that fails.
@@ -56,13 +45,21 @@ export async function judgeProgram(
       runs: built.run === null ? [] : [built.run],
     };
   }
-  const lint = lintRun(revision, language, files, program);
-  const firstRuns = lint === null ? [] : [lint];
   const limits = programLimits(revision, language);
-  const { outcomes, runs } = await runCases(revision, { program, limits, cases, firstRuns }, bench);
-  const lintFindings = lint === null ? [] : readLintFindings(resultOf(runs, lint.name));
+  const config = lintConfigFor(revision, language);
+  const source = {
+    language,
+    files: [...files, ...configurationOf(revision)],
+    config,
+    scored: scoredPaths(revision, language, files, bench),
+  };
+  const [toolRuns, { outcomes, runs }] = await sideBySide(bench.signal, [
+    (signal) => runSourceTools(source, { ...bench, signal }),
+    (signal) => runCases(revision, { program, limits, cases }, { ...bench, signal }),
+  ]);
+  const lintFindings = readLintFindings(toolRuns);
   const tests = judgedTests(revision, cases, outcomes);
-  const deciding = lintConfigFor(revision, language) === null ? [] : lintFindings;
+  const deciding = config === null ? [] : lintFindings;
   return {
     checks: {
       ...shown,
@@ -72,7 +69,7 @@ export async function judgeProgram(
       points: totalOf(tests, 'points'),
       maxPoints: totalOf(tests, 'maxPoints'),
     },
-    runs: [...(built.run === null ? [] : [built.run]), ...runs],
+    runs: [...(built.run === null ? [] : [built.run]), ...toolRuns, ...runs],
   };
 }
 
@@ -80,21 +77,10 @@ export async function judgeProgram(
 const lintConfigFor = (revision: ProgramRevision, language: Language): string | null =>
   language === revision.language ? revision.checks.lintConfig : null;
 
-/** Null where the language has no linter. A compiled program's sources come with the run: its cases have no need of them. */
-function lintRun(
-  revision: ProgramRevision,
-  language: Language,
-  sources: readonly SandboxFile[],
-  program: Program,
-): RunRequest | null {
-  const { lint } = languages[language];
-  if (lint === null) return null;
-  const config = lintConfigFor(revision, language);
-  const configuration = revision.files
+function configurationOf({ files }: ProgramRevision): SandboxFile[] {
+  return files
     .filter(({ role }) => role === 'configuration')
     .map(({ path, content }) => ({ path, content: Buffer.from(content) }));
-  const files = program.files === sources ? configuration : [...sources, ...configuration];
-  return { name: 'lint', argv: lint(config), limits: lintLimits, files };
 }
 
 function totalOf(tests: readonly JudgedTest[], key: 'points' | 'maxPoints'): number {

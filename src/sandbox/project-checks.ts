@@ -1,4 +1,4 @@
-import { checkRunVerdict, sharePoints, type JudgedTest, type LintFinding, type TestRun } from '../domain/check-runs.ts';
+import { checkRunVerdict, sharePoints, type JudgedTest, type TestRun } from '../domain/check-runs.ts';
 import type { FileRole, ProjectChecks, ProjectRevision, Revision, TestSuite } from '../domain/exercises.ts';
 import { foldersAbove } from '../domain/file-paths.ts';
 import { limitsOfTrial } from '../domain/trial-runs.ts';
@@ -7,9 +7,11 @@ import { dependencyNotes } from './dependency-notes.ts';
 import type { Judged, JudgingBench } from './judge.ts';
 import { parseJunitReport } from './junit-report.ts';
 import { languages } from './languages.ts';
-import { parseLintReport } from './lint-report.ts';
 import { MalformedReportError } from './malformed-report.ts';
+import { resultOf } from './run-results.ts';
 import { type RunRequest, type RunResult, SandboxError, type SandboxFile } from './sandbox.ts';
+import { sideBySide } from './side-by-side.ts';
+import { readLintFindings, runSourceTools, scoredPaths } from './source-tools.ts';
 import { parseTapReport } from './tap-report.ts';
 
 const suites = ['visible', 'hidden'] as const;
@@ -42,18 +44,15 @@ function standsInTheWayOf(files: readonly SandboxFile[]): (path: string) => bool
 }
 
 /**
- * Lint where the language has a linter, then the visible and the hidden tests, each a run of its own: a report holds one suite.
+ * The visible and the hidden tests, each a run of its own: a report holds one suite.
  *
- * The files of hidden tests come with the last run, so nothing that lint or the visible tests execute can read them. In a run of style
+ * The files of hidden tests come with the last run, so nothing that the visible tests execute can read them. In a run of style
  * `calls` they are the tester's alone. What remains in one of style `shared-process`: the student's code shares a process and a folder
  * with them and can read them. Nothing of that run gets out to the student, though: names and messages of hidden tests are not
  * shown, logs neither.
  */
 export function projectRuns(revision: ProjectRevision): RunRequest[] {
-  const { checks, language } = revision;
-  const { lint } = languages[language];
-  const lintRun = lint === null ? [] : [{ name: 'lint', argv: lint(checks.lintConfig), limits: checks.limits }];
-  return [...lintRun, testRun(revision, 'visible'), testRun(revision, 'hidden')];
+  return [testRun(revision, 'visible'), testRun(revision, 'hidden')];
 }
 
 /** Whether the student's code runs in the process that writes the report. */
@@ -115,7 +114,7 @@ export function readTrialTests({ checks }: Revision, run: RunResult): TestRun['t
 const testRunName = (suite: Suite) => `${suite}-tests`;
 
 /**
- * Judges a project: makes the runs of `projectRuns`, reads their reports and gives the verdict.
+ * Judges a project: makes the runs of `projectRuns`, beside them those of our tools, reads their reports and gives the verdict.
  *
  * @throws SandboxError where a run is missing or our own linter gave no report: that is never the student's fault.
  */
@@ -126,9 +125,14 @@ export async function judgeProject(
 ): Promise<Judged> {
   const { sandbox, label, signal, onRunStart } = bench;
   const { checks, language } = revision;
-  const job = { label, files: projectFiles(revision, submitted), runs: projectRuns(revision) };
-  const results = await sandbox.run(job, { signal, ...(onRunStart === undefined ? {} : { onRunStart }) });
-  const lintFindings = languages[language].lint === null ? [] : readLintFindings(resultOf(results, 'lint'));
+  const files = projectFiles(revision, submitted);
+  const job = { label, files, runs: projectRuns(revision) };
+  const source = { language, files, config: checks.lintConfig, scored: scoredPaths(revision, language, submitted, bench) };
+  const [toolResults, results] = await sideBySide(signal, [
+    (stop) => runSourceTools(source, { ...bench, signal: stop }),
+    (stop) => sandbox.run(job, { signal: stop, ...(onRunStart && { onRunStart }) }),
+  ]);
+  const lintFindings = readLintFindings(toolResults);
   const testRuns = suites.map((suite) => {
     const result = resultOf(results, testRunName(suite));
     const { status, exitCode } = result;
@@ -151,7 +155,7 @@ export async function judgeProject(
       language,
       languageVersion: sandbox.languages.get(language) ?? '',
     },
-    runs: results,
+    runs: [...toolResults, ...results],
   };
 }
 
@@ -173,20 +177,6 @@ function judgedTests(expected: TestSuite, suite: Suite, reported: NonNullable<Te
     const unknown = { verdict: null, diff: null, hint: '', cpuTimeMs: null, memoryPeakBytes: null };
     return { ...test, ...unknown, suite, group: suite, points, maxPoints };
   });
-}
-
-/** @throws SandboxError, transient, where the run is missing. */
-export function resultOf(results: readonly RunResult[], name: string): RunResult {
-  const result = results.find((candidate) => candidate.name === name);
-  if (result === undefined) throw new SandboxError(`the sandbox returned no ${name} run`, { transient: true });
-  return result;
-}
-
-/** @throws SandboxError where our own linter gave no report: that is never the student's fault. */
-export function readLintFindings(lint: RunResult): readonly LintFinding[] {
-  if (lint.report !== null) return parseLintReport(lint.report);
-  if (lint.status === 'exited') throw new SandboxError('the linter gave no report', { transient: false });
-  return [{ file: '', line: 0, rule: 'limits', severity: 'error', message: `the linter did not finish: ${lint.status}` }];
 }
 
 /** A report that cannot be read counts as none: the student's process may have spoilt it. */

@@ -35,7 +35,11 @@ class FakeSandbox implements Sandbox {
   async run(job: SandboxJob): Promise<readonly RunResult[]> {
     this.jobs.push(job);
     const report = (count: number) => `<testsuites>${'<testcase name="works" time="0.001"/>'.repeat(count)}</testsuites>`;
-    const reports: Readonly<Record<string, string>> = { lint: '[]', 'visible-tests': report(6), 'hidden-tests': report(10) };
+    const reports: Readonly<Record<string, string>> = {
+      lint: '[]\n[]\n',
+      'visible-tests': report(6),
+      'hidden-tests': report(10),
+    };
     return job.runs.map(({ name }) => ({
       name,
       status: 'exited',
@@ -152,12 +156,15 @@ describe('judgeSubmission', () => {
   it('hands the exercise’s own tests and configuration to the sandbox, and the logs to the store', async () => {
     const { submissionId } = await submitStarter();
     await judge(submissionId);
-    const paths = sandbox.jobs[0]?.files.map((file) => file.path) ?? [];
+    const [tools, tests, ...others] = sandbox.jobs;
+    expect(others).toEqual([]);
+    const paths = tests?.files.map((file) => file.path) ?? [];
     expect(paths).toEqual(expect.arrayContaining(['src/board.js', 'test/board.test.js', '.atelier/oxlintrc.json']));
     // Hidden tests come with their own run and no earlier.
     expect(paths).not.toContain('test/board-rules.test.js');
-    expect(sandbox.jobs[0]?.runs.map(({ name, files }) => [name, files?.map((file) => file.path) ?? []])).toEqual([
-      ['lint', []],
+    expect(tools?.files.map((file) => file.path)).toEqual(paths);
+    expect(tools?.runs.map(({ name }) => name)).toEqual(['lint']);
+    expect(tests?.runs.map(({ name, files }) => [name, files?.map((file) => file.path) ?? []])).toEqual([
       ['visible-tests', []],
       ['hidden-tests', ['test/board-rules.test.js']],
     ]);
@@ -173,7 +180,7 @@ describe('judgeSubmission', () => {
     sandbox.answer = (name) => ({
       artifact: null,
       hitProcessLimit: false,
-      report: name === 'lint' ? JSON.stringify([finding]) : `<testsuites>${testcase}</testsuites>`,
+      report: name === 'lint' ? `${JSON.stringify([finding])}\n` : `<testsuites>${testcase}</testsuites>`,
     });
     expect(await judge(submissionId)).toMatchObject({ status: 'judged', verdict: 'wrong-answer' });
     const em = database.orm.em.fork();

@@ -26,8 +26,7 @@ class FakeSandbox implements Sandbox {
   async run(job: SandboxJob): Promise<readonly RunResult[]> {
     this.jobs.push(job);
     const reports = new Map([
-      ['lint', '[]'],
-      ['analysis', '[]'],
+      ['lint', '[]\n'],
       ['visible-tests', report(6)],
       ['hidden-tests', report(10)],
     ]);
@@ -42,10 +41,9 @@ class FakeSandbox implements Sandbox {
     return Promise.resolve();
   }
 
-  /** How often the solution was judged, and something analysed. */
-  get counts() {
-    const count = (name: string) => this.jobs.filter(({ runs }) => runs.some((run) => run.name === name)).length;
-    return { solutions: count('hidden-tests'), analyses: count('analysis') };
+  /** How often the solution was judged. */
+  get solutions(): number {
+    return this.jobs.filter(({ runs }) => runs.some(({ name }) => name === 'hidden-tests')).length;
   }
 }
 
@@ -83,11 +81,20 @@ beforeEach(() => {
   sandbox = new FakeSandbox();
 });
 
-/** Accepted, twice as slow as the solution. */
+/** Accepted without findings, twice as slow as the solution. */
 const accepted: Judged = {
   checks: judgedChecks({ tests: [judgedTest()] }),
-  runs: [result('lint'), { ...result('visible-tests'), cpuTimeMs: 1000 }, { ...result('hidden-tests'), cpuTimeMs: 1000 }],
+  runs: [
+    { ...result('lint'), report: '[]\n[]\n' },
+    { ...result('visible-tests'), cpuTimeMs: 1000 },
+    { ...result('hidden-tests'), cpuTimeMs: 1000 },
+  ],
 };
+
+const withLint = (lint: Partial<RunResult>): Judged => ({
+  ...accepted,
+  runs: accepted.runs.map((run) => (run.name === 'lint' ? { ...run, ...lint } : run)),
+});
 
 const submitted = [{ path: 'src/board.js', content: Buffer.from('/** Adds. */\nexport function add() {}\n') }];
 
@@ -112,7 +119,7 @@ describe('a score', () => {
   it('holds a submission against the solution, which is judged once for all of them', async () => {
     const first = await score();
     // CPU: (2000 + 50) / (200 + 50) = 8.2 times as much, (8.2 - 1.5) / (10 - 1.5) of two thirds of 30 points.
-    expect(first.score).toMatchObject({
+    expect(first).toMatchObject({
       points: 84,
       maxPoints: 100,
       parts: {
@@ -121,10 +128,9 @@ describe('a score', () => {
         performance: { points: 14, losses: [{ points: 16, message: expect.stringContaining('2000 ms') }] },
       },
     });
-    expect(first.runs.map(({ name }) => name)).toEqual(['analysis']);
     expect(await measures()).toMatchObject([{ language: 'javascript', cpuTimeMs: 200, memoryPeakBytes: 50 * mebibyte }]);
     expect(await score()).toEqual(first);
-    expect(sandbox.counts).toEqual({ solutions: 1, analyses: 2 });
+    expect(sandbox.solutions).toBe(1);
     expect(await measures()).toHaveLength(1);
   });
 
@@ -133,29 +139,23 @@ describe('a score', () => {
     sandbox.answer = () => ({ cpuTimeMs: (cpuTimeMs += 1) });
     const scores = await Promise.all([score(), score(), score()]);
     expect(await measures()).toHaveLength(1);
-    const messages = scores.map(({ score: given }) => given?.parts.performance.losses[0]?.message);
+    const messages = scores.map((given) => given?.parts.performance.losses[0]?.message);
     expect(new Set(messages).size).toBe(1);
     expect(messages[0]).toContain(`${(await measures())[0]?.cpuTimeMs} ms`);
   });
 
-  it('analyses what the student wrote and nothing else', async () => {
-    await score();
-    const analysed = sandbox.jobs.find(({ runs }) => runs[0]?.name === 'analysis');
-    expect(analysed?.files.map(({ path }) => path)).toEqual(['src/board.js']);
-  });
-
   it('has no points for the performance of what does not work, and judges no solution for it', async () => {
     const tests = [judgedTest(), judgedTest({ outcome: 'failed' })];
-    const { score: given } = await score({ ...accepted, checks: judgedChecks({ verdict: 'wrong-answer', tests }) });
+    const given = await score({ ...accepted, checks: judgedChecks({ verdict: 'wrong-answer', tests }) });
     expect(given).toMatchObject({ points: 70, maxPoints: 100, parts: { performance: { points: 0, maxPoints: 30 } } });
-    expect(sandbox.counts.solutions).toBe(0);
+    expect(sandbox.solutions).toBe(0);
   });
 
   it('leaves performance out where the solution cannot be measured, and tries that once', async () => {
     sandbox.answer = (name) => (name === 'hidden-tests' ? { report: report(3) } : {});
     const scoring = createScoring({ orm: database.orm });
     for (const attempt of ['first', 'second']) {
-      const { score: given } = await score(accepted, { scoring });
+      const given = await score(accepted, { scoring });
       expect({ attempt, ...given }).toMatchObject({
         attempt,
         points: 70,
@@ -163,21 +163,16 @@ describe('a score', () => {
         parts: { performance: { maxPoints: 0, losses: [{ points: 0 }] } },
       });
     }
-    expect(sandbox.counts.solutions).toBe(1);
+    expect(sandbox.solutions).toBe(1);
     expect(await measures()).toEqual([]);
   });
 
-  it('is not given, and fails nothing, where the analysis has trouble of its own', async () => {
-    sandbox.answer = (name) => {
-      if (name === 'analysis') throw new SandboxError('no room', { transient: true });
-      return {};
-    };
-    expect(await score()).toEqual({ score: null, runs: [] });
-    sandbox.answer = (name) => (name === 'analysis' ? { report: null, exitCode: 1 } : {});
-    expect(await score()).toEqual({ score: null, runs: [] });
-    sandbox.answer = (name) => (name === 'analysis' ? { report: '{' } : {});
-    expect(await score()).toEqual({ score: null, runs: [] });
-  });
+  it.each([{ report: '[]\n', exitCode: 1 }, { report: '[]\n{\n' }, { report: null }])(
+    'is not given, and fails nothing, where the linter said %j',
+    async (lint) => {
+      expect(await score(withLint(lint))).toBeNull();
+    },
+  );
 
   it('ends with its Temporal activity', async () => {
     const environment = createActivityEnvironment();
@@ -190,8 +185,7 @@ describe('a score', () => {
   });
 
   it('loses the points of a part whose analysis the submission brought down', async () => {
-    sandbox.answer = (name) => (name === 'analysis' ? { report: null, exitCode: null, status: 'memory-limit' } : {});
-    const { score: given } = await score();
+    const given = await score(withLint({ report: '[]\n[{"file', exitCode: null, status: 'memory-limit' }));
     expect(given?.parts.quality).toMatchObject({
       points: 0,
       losses: [{ points: 40, message: expect.stringContaining('memory-limit') }],
@@ -203,7 +197,7 @@ describe('a score', () => {
     ['what does not compile', { ...accepted, checks: judgedChecks({ verdict: 'compile-error' }) }, defaultRubric],
     ['an exercise whose rubric has no points', accepted, { quality: 0, documentation: 0, performance: 0 }],
   ])('is not given for %s', async (_name, judged, rubric) => {
-    expect(await score(judged, { rubric })).toEqual({ score: null, runs: [] });
+    expect(await score(judged, { rubric })).toBeNull();
     expect(sandbox.jobs).toEqual([]);
   });
 });

@@ -3,12 +3,12 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import type { Language } from '../../src/domain/check-runs.ts';
 import { defaultRubric, type Revision } from '../../src/domain/exercises.ts';
 import { type Score, scoreOf } from '../../src/domain/score.ts';
-import { analyse, measureOf, ownFiles, solutionFiles } from '../../src/sandbox/analysis.ts';
+import { analyse, measureOf, solutionFiles } from '../../src/sandbox/analysis.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import { judge } from '../../src/sandbox/judge.ts';
 import { languages } from '../../src/sandbox/languages.ts';
-import { parseLintReport } from '../../src/sandbox/lint-report.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import { ownFiles, readLintFindings, runSourceTools, scoredPaths } from '../../src/sandbox/source-tools.ts';
 import { readCourseContent } from '../../src/services/content.ts';
 import { judgedChecks } from '../support/check-runs.ts';
 import { runner } from '../support/runner.ts';
@@ -32,6 +32,7 @@ const bench = (sandbox: Sandbox) => ({
   sandbox,
   label: { submissionId: 'analysis', attempt: 1, deadline: new Date(Date.now() + 120_000) },
   signal: AbortSignal.timeout(120_000),
+  isScored: true,
 });
 
 /** Quality and documentation of these files, out of 40 and 30. */
@@ -42,7 +43,10 @@ async function partsOf(
   compilerOutput: string | null = null,
 ): Promise<Score['parts']> {
   const submitted = Object.entries(files).map(fileOf);
-  const analysis = await analyse(revisionIn(language), submitted, judgedChecks({ language, compilerOutput }), bench(sandbox));
+  const revision = revisionIn(language);
+  const scored = scoredPaths(revision, language, submitted, { isScored: true });
+  const runs = await runSourceTools({ language, files: submitted, config: null, scored }, bench(sandbox));
+  const analysis = analyse(revision, submitted, { checks: judgedChecks({ language, compilerOutput }), runs });
   const performance = { unmeasured: 'left-out', reason: '' } as const;
   return scoreOf({ rubric: defaultRubric, ...analysis, performance }).parts;
 }
@@ -82,7 +86,7 @@ await describeEachSandbox('analysis', (kind) => {
     async (_slug, exercise) => {
       const submitted = solutionFiles(exercise, exercise.language) ?? [];
       const judged = await judge(exercise, submitted, bench(await open()));
-      const analysis = await analyse(exercise, submitted, judged.checks, bench(await open()));
+      const analysis = analyse(exercise, submitted, judged);
       // Something was measured: a tenth of a second or a few, and no less than an interpreter takes.
       const measure = measureOf(judged);
       expect(measure?.cpuTimeMs).toBeGreaterThan(1);
@@ -176,11 +180,11 @@ await describeEachSandbox('analysis', (kind) => {
     expect(js.quality.losses).toEqual([{ points: 4, file: 'deep.js', line: 1, message: expect.stringContaining('syntax') }]);
   }, 120_000);
 
-  it('nothing of the student’s own has no points', async () => {
+  it('nothing of the student’s own has no points', () => {
     const starter = { role: 'starter' as const, path: 'a.js', content: 'export {};\n' };
     const submitted = [fileOf([starter.path, starter.content])];
-    const analysis = await analyse(revisionIn('javascript', [starter]), submitted, judgedChecks(), bench(await open()));
-    expect(analysis).toMatchObject({ quality: { unmeasured: 'lost' }, documentation: { unmeasured: 'lost' }, runs: [] });
+    const analysis = analyse(revisionIn('javascript', [starter]), submitted, { checks: judgedChecks(), runs: [] });
+    expect(analysis).toMatchObject({ quality: { unmeasured: 'lost' }, documentation: { unmeasured: 'lost' } });
   });
 
   it('without a configuration of the exercise the linter’s own defaults are warnings, whatever the student configures', async () => {
@@ -192,8 +196,8 @@ await describeEachSandbox('analysis', (kind) => {
     };
     const findings = await Promise.all(
       (['typescript', 'javascript', 'python'] as const).map(async (language) => {
-        const { report } = await runOne(await open(), languages[language].lint(null), { files });
-        return parseLintReport(report ?? '').map(({ file, line, severity }) => `${file}:${line} ${severity}`);
+        const run = await runOne(await open(), languages[language].lint(null), { files });
+        return readLintFindings([{ ...run, name: 'lint' }]).map(({ file, line, severity }) => `${file}:${line} ${severity}`);
       }),
     );
     expect(findings[0]).toContain('a.ts:2 warning');

@@ -33,7 +33,6 @@ describe('projectFiles', () => {
   test('are the student’s, the visible tests and the configuration; hidden tests go to their run alone', () => {
     expect(pathsOf('src/a.js')).toEqual(['src/a.js', 'spec/a.test.js', '.atelier/lint.json']);
     expect(projectRuns(revision).map(({ name, files }) => [name, files?.map(({ path }) => path)])).toEqual([
-      ['lint', undefined],
       ['visible-tests', undefined],
       ['hidden-tests', ['rules/b.test.js']],
     ]);
@@ -61,7 +60,7 @@ describe('projectRuns', () => {
   });
 
   test('of style calls have two halves, and the tester is told which files are the exercise’s own', () => {
-    const [, visible, hidden] = projectRuns(withChecks({ testStyle: 'calls' }));
+    const [visible, hidden] = projectRuns(withChecks({ testStyle: 'calls' }));
     expect(visible?.peer?.argv.at(-1)).toMatch(/serve\.mjs$/);
     expect(visible?.argv.slice(-4)).toEqual(['spec/a.test.js', '--', 'spec/a.test.js', '.atelier/lint.json']);
     expect(hidden?.argv.slice(-5)).toEqual(['rules/b.test.js', '--', 'spec/a.test.js', '.atelier/lint.json', 'rules/b.test.js']);
@@ -70,7 +69,7 @@ describe('projectRuns', () => {
 
   test('with a command of the exercise it gets the test files, in the student’s process', () => {
     const command = { argv: ['tests', '--tap'], report: 'tap' } as const;
-    const [, visible] = projectRuns(withChecks({ command, testStyle: 'calls' }));
+    const [visible] = projectRuns(withChecks({ command, testStyle: 'calls' }));
     expect(visible).toMatchObject({ argv: ['tests', '--tap', 'spec/a.test.js'] });
     expect(visible).not.toHaveProperty('peer');
   });

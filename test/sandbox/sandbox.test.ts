@@ -8,9 +8,12 @@ import { dockerEngine } from '../../src/sandbox/docker.ts';
 import { parseJunitReport } from '../../src/sandbox/junit-report.ts';
 import { judge } from '../../src/sandbox/judge.ts';
 import { languages } from '../../src/sandbox/languages.ts';
-import { parseLintReport } from '../../src/sandbox/lint-report.ts';
-import { maxReportBytes, SandboxError, type Sandbox } from '../../src/sandbox/sandbox.ts';
+import { maxReportBytes, type RunResult, SandboxError, type Sandbox } from '../../src/sandbox/sandbox.ts';
+import { readLintFindings } from '../../src/sandbox/source-tools.ts';
 import { describeReal, jobOf, limits, options, projectChecks, runOne } from './real-sandboxes.ts';
+
+/** What the linter found, whatever the run is called. */
+const findingsOf = (run: RunResult | undefined) => readLintFindings(run === undefined ? [] : [{ ...run, name: 'lint' }]);
 
 const python = (code: string): readonly string[] => ['python3', '-c', code];
 const node = (code: string): readonly string[] => ['node', '-e', code];
@@ -155,11 +158,11 @@ await describeReal((sandbox) => {
         { name: 'python', argv: languages.python.lint('ruff.json'), limits },
       ];
       const [javascript, py] = await sandbox.run(jobOf(files, runs), options());
-      expect(parseLintReport(javascript?.report ?? '')).toMatchObject([
+      expect(findingsOf(javascript)).toMatchObject([
         { file: 'src/a.js', line: 2, rule: 'eslint/no-debugger', severity: 'error' },
         { file: 'src/a.js', line: 3, rule: 'eslint/no-empty', severity: 'warning' },
       ]);
-      expect(parseLintReport(py?.report ?? '')).toMatchObject([{ file: 'src/a.py', line: 1, rule: 'F401', severity: 'error' }]);
+      expect(findingsOf(py)).toMatchObject([{ file: 'src/a.py', line: 1, rule: 'F401', severity: 'error' }]);
     });
 
     test.each([
@@ -189,7 +192,7 @@ await describeReal((sandbox) => {
     ])('a $language file that crashes the linter is a finding, and hides none of the others', async (odd) => {
       const files: Readonly<Record<string, string | Buffer>> = { ...odd.files, 'lint.json': odd.config };
       const result = await runOne(sandbox, languages[odd.language].lint('lint.json'), { files });
-      expect(parseLintReport(result.report ?? '')).toMatchObject(odd.findings);
+      expect(findingsOf(result)).toMatchObject(odd.findings);
     });
 
     test('linting Python stays well below the memory limit of an exercise', async () => {
@@ -214,7 +217,7 @@ await describeReal((sandbox) => {
       const files = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [name(index), 'debugger;']));
       const argv = languages.javascript.lint('lint.json');
       const result = await runOne(sandbox, argv, { files: { ...files, 'lint.json': '{"rules":{"no-debugger":"error"}}' } });
-      expect(parseLintReport(result.report ?? '')).toHaveLength(200);
+      expect(findingsOf(result)).toHaveLength(200);
     });
 
     test('hidden tests are not there while lint and the visible tests run, and are in their own run', async () => {
