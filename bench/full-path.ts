@@ -14,7 +14,7 @@ export interface FullPath {
   readonly cpuMsPerVerdict: CpuUse | null;
   /** How many submissions are open at any time. */
   readonly openAtOnce: number;
-  /** Of one submission alone: from before the POST until its verdict is seen in the database, less the time in which its runs were made. */
+  /** Of one submission alone: from before the POST until its verdict is seen in the database, less the wall time of its runs. */
   readonly overheadMs: Summary;
   /** Where it goes; `runs` is what is taken off. */
   readonly phases: Readonly<Record<'POST answered' | 'judging begins' | 'runs' | 'judging without runs', Summary>>;
@@ -27,7 +27,7 @@ const Verdict = z.object({
   id: z.uuid(),
   begun: z.date(),
   finished: z.date(),
-  runs: z.array(z.object({ name: z.string(), wallTimeMs: z.number() })),
+  runs: z.array(z.object({ wallTimeMs: z.number() })),
 });
 
 /** How often the database is asked for one submission's verdict: a part of the measured time, and the price of seeing commits. */
@@ -106,20 +106,9 @@ async function submitAlone(database: pg.Client, task: ReadyTask): Promise<Sample
     answeredMs,
     begunMs: verdict.begun.getTime() - postedAt,
     judgingMs: verdict.finished.getTime() - verdict.begun.getTime(),
-    runsMs: runTime(verdict.runs),
+    runsMs: verdict.runs.reduce((sum, { wallTimeMs }) => sum + wallTimeMs, 0),
     totalMs,
   };
-}
-
-const toolRuns = new Set(['lint', 'docstrings']);
-
-/** How long runs are under way, in ms: our tools look at the source while the tests run; the compiler is before both. */
-export function runTime(runs: z.infer<typeof Verdict>['runs']): number {
-  const sum = (isIn: (name: string) => boolean) =>
-    runs.filter(({ name }) => isIn(name)).reduce((total, { wallTimeMs }) => total + wallTimeMs, 0);
-  const tools = sum((name) => toolRuns.has(name));
-  const tests = sum((name) => name !== 'compile' && !toolRuns.has(name));
-  return sum((name) => name === 'compile') + Math.max(tools, tests);
 }
 
 /** Every task is submitted again as soon as its last submission is closed. Counted are the verdicts after the warm-up. */

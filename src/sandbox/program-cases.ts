@@ -46,10 +46,13 @@ export function listCases(revision: ProgramRevision): readonly ProgramCase[] {
     }));
 }
 
+/** A program, and what it is tried on. */
 interface CasesToRun {
   readonly program: Program;
   readonly limits: RunLimits;
   readonly cases: readonly ProgramCase[];
+  /** Made before the first case, such as of the linter. */
+  readonly firstRuns: readonly RunRequest[];
 }
 
 /** Where cases are run, and who hears what they write. */
@@ -72,7 +75,8 @@ export async function runCases(revision: ProgramRevision, toRun: CasesToRun, ben
   const parts = await sideBySide(
     signal,
     split(toRun.cases, parallel).map(
-      (cases) => (stop: AbortSignal) => runPart(revision, { ...toRun, cases }, { ...announced, signal: stop }),
+      (cases, index) => (stop: AbortSignal) =>
+        runPart(revision, { ...toRun, cases, firstRuns: index === 0 ? toRun.firstRuns : [] }, { ...announced, signal: stop }),
     ),
   );
   const runs = parts.flat();
@@ -98,11 +102,12 @@ function split<T>(items: readonly T[], parts: number): readonly (readonly T[])[]
 }
 
 async function runPart(revision: ProgramRevision, toRun: CasesToRun, bench: CasesBench): Promise<readonly RunResult[]> {
-  const { program, limits } = toRun;
+  const { program, limits, firstRuns } = toRun;
   const { sandbox, label, signal, onRunStart, onOutput } = bench;
   const runs: RunResult[] = [];
   let waiting = toRun.cases;
-  while (waiting.length > 0) {
+  let first = firstRuns;
+  while (waiting.length + first.length > 0) {
     const cases = new Map(waiting.map((testCase) => [testCase.runName, testCase]));
     const left = new Set(cases.values());
     const given = new Set<TestCaseGroup>();
@@ -119,13 +124,14 @@ async function runPart(revision: ProgramRevision, toRun: CasesToRun, bench: Case
       return { ...program.start, name: runName, limits, stdin: Buffer.from(input) };
     });
     const results = await sandbox.run(
-      { label, files: program.files, runs: requests, mayExecute: program.mayExecute },
+      { label, files: program.files, runs: [...first, ...requests], mayExecute: program.mayExecute },
       { signal, shouldGoOn, ...(onRunStart && { onRunStart }), ...(onOutput && { onOutput }) },
     );
     if (results.length === 0) throw new SandboxError('the sandbox returned no run', { transient: true });
     runs.push(...results);
     const made = new Set(results.map(({ name }) => name));
     waiting = waiting.filter(({ runName, group }) => !made.has(runName) && !given.has(group));
+    first = [];
   }
   return runs;
 }

@@ -7,15 +7,13 @@ import { build, findLanguage, programFiles, programLimits, requireLanguage } fro
 import { type CaseOutcome, listCases, type ProgramCase, runCases } from './program-cases.ts';
 import { reportText } from './report-text.ts';
 import type { SandboxFile } from './sandbox.ts';
-import { sideBySide } from './side-by-side.ts';
-import { readLintFindings, runSourceTools, scoredPaths } from './source-tools.ts';
+import { readLintFindings, sourceRuns } from './source-tools.ts';
 
 /** Of what a program wrote to standard error before it failed: the end says why. */
 const maxErrorLength = 2000;
 
 /**
- * Judges a program by its output for the inputs of its exercise: compiles it in one sandbox, runs its cases and our tools in others, beside
- * each other, compares here.
+ * Judges a program by its output for the inputs of its exercise: compiles it in one sandbox, runs its cases in others, compares here.
  * What is expected never enters a sandbox in which the program runs.
  *
  * @throws SandboxError for our own trouble: a language that is not offered here, a checker that fails.
@@ -47,17 +45,10 @@ export async function judgeProgram(
   }
   const limits = programLimits(revision, language);
   const config = lintConfigFor(revision, language);
-  const source = {
-    language,
-    files: [...files, ...configurationOf(revision)],
-    config,
-    scored: scoredPaths(revision, language, files, bench),
-  };
-  const [toolRuns, { outcomes, runs }] = await sideBySide(bench.signal, [
-    (signal) => runSourceTools(source, { ...bench, signal }),
-    (signal) => runCases(revision, { program, limits, cases }, { ...bench, signal }),
-  ]);
-  const lintFindings = readLintFindings(toolRuns);
+  const asked = { language, config, limits, isScored: bench.isScored ?? false, files: configurationOf(revision) };
+  const firstRuns = sourceRuns(revision, files, asked);
+  const { outcomes, runs } = await runCases(revision, { program, limits, cases, firstRuns }, bench);
+  const lintFindings = readLintFindings(runs);
   const tests = judgedTests(revision, cases, outcomes);
   const deciding = config === null ? [] : lintFindings;
   return {
@@ -69,7 +60,7 @@ export async function judgeProgram(
       points: totalOf(tests, 'points'),
       maxPoints: totalOf(tests, 'maxPoints'),
     },
-    runs: [...(built.run === null ? [] : [built.run]), ...toolRuns, ...runs],
+    runs: [...(built.run === null ? [] : [built.run]), ...runs],
   };
 }
 

@@ -10,8 +10,7 @@ import { languages } from './languages.ts';
 import { MalformedReportError } from './malformed-report.ts';
 import { resultOf } from './run-results.ts';
 import { type RunRequest, type RunResult, SandboxError, type SandboxFile } from './sandbox.ts';
-import { sideBySide } from './side-by-side.ts';
-import { readLintFindings, runSourceTools, scoredPaths } from './source-tools.ts';
+import { readLintFindings, sourceRuns } from './source-tools.ts';
 import { parseTapReport } from './tap-report.ts';
 
 const suites = ['visible', 'hidden'] as const;
@@ -44,15 +43,17 @@ function standsInTheWayOf(files: readonly SandboxFile[]): (path: string) => bool
 }
 
 /**
- * The visible and the hidden tests, each a run of its own: a report holds one suite.
+ * Our tools, then the visible and the hidden tests, each a run of its own: a report holds one suite.
  *
- * The files of hidden tests come with the last run, so nothing that the visible tests execute can read them. In a run of style
+ * The files of hidden tests come with the last run, so nothing that lint or the visible tests execute can read them. In a run of style
  * `calls` they are the tester's alone. What remains in one of style `shared-process`: the student's code shares a process and a folder
  * with them and can read them. Nothing of that run gets out to the student, though: names and messages of hidden tests are not
  * shown, logs neither.
  */
-export function projectRuns(revision: ProjectRevision): RunRequest[] {
-  return [testRun(revision, 'visible'), testRun(revision, 'hidden')];
+export function projectRuns(revision: ProjectRevision, submitted: readonly SandboxFile[], isScored: boolean): RunRequest[] {
+  const { checks, language } = revision;
+  const tools = sourceRuns(revision, submitted, { language, config: checks.lintConfig, limits: checks.limits, isScored });
+  return [...tools, testRun(revision, 'visible'), testRun(revision, 'hidden')];
 }
 
 /** Whether the student's code runs in the process that writes the report. */
@@ -114,7 +115,7 @@ export function readTrialTests({ checks }: Revision, run: RunResult): TestRun['t
 const testRunName = (suite: Suite) => `${suite}-tests`;
 
 /**
- * Judges a project: makes the runs of `projectRuns`, beside them those of our tools, reads their reports and gives the verdict.
+ * Judges a project: makes the runs of `projectRuns`, reads their reports and gives the verdict.
  *
  * @throws SandboxError where a run is missing or our own linter gave no report: that is never the student's fault.
  */
@@ -123,16 +124,11 @@ export async function judgeProject(
   submitted: readonly SandboxFile[],
   bench: JudgingBench,
 ): Promise<Judged> {
-  const { sandbox, label, signal, onRunStart } = bench;
+  const { sandbox, label, signal, onRunStart, isScored = false } = bench;
   const { checks, language } = revision;
-  const files = projectFiles(revision, submitted);
-  const job = { label, files, runs: projectRuns(revision) };
-  const source = { language, files, config: checks.lintConfig, scored: scoredPaths(revision, language, submitted, bench) };
-  const [toolResults, results] = await sideBySide(signal, [
-    (stop) => runSourceTools(source, { ...bench, signal: stop }),
-    (stop) => sandbox.run(job, { signal: stop, ...(onRunStart && { onRunStart }) }),
-  ]);
-  const lintFindings = readLintFindings(toolResults);
+  const job = { label, files: projectFiles(revision, submitted), runs: projectRuns(revision, submitted, isScored) };
+  const results = await sandbox.run(job, { signal, ...(onRunStart && { onRunStart }) });
+  const lintFindings = readLintFindings(results);
   const testRuns = suites.map((suite) => {
     const result = resultOf(results, testRunName(suite));
     const { status, exitCode } = result;
@@ -155,7 +151,7 @@ export async function judgeProject(
       language,
       languageVersion: sandbox.languages.get(language) ?? '',
     },
-    runs: [...toolResults, ...results],
+    runs: results,
   };
 }
 

@@ -1,23 +1,26 @@
 import type { Language, LintFinding } from '../domain/check-runs.ts';
 import { isSourceOf } from '../domain/doc-comments.ts';
 import type { Revision, RunLimits } from '../domain/exercises.ts';
-import type { JudgingBench } from './judge.ts';
 import { languages, runnerFolder } from './languages.ts';
 import { parseLintReport } from './lint-report.ts';
 import { type RunRequest, type RunResult, SandboxError, type SandboxFile } from './sandbox.ts';
 
 const mebibyte = 1024 * 1024;
 
-/** Of our own tools on the student's files: several times what the largest honest submission takes. */
-const limits: RunLimits = {
-  cpuTimeMs: 20_000,
-  wallTimeMs: 60_000,
-  memoryBytes: 512 * mebibyte,
-  processes: 64,
-  outputBytes: mebibyte,
-  diskBytes: 16 * mebibyte,
-  fileCount: 1024,
-};
+/**
+ * Of our own tools on the student's files: several times what the largest honest submission takes. What a sandbox holds as a whole is as
+ * the exercise has it, where that is enough: the limits of the tests stay the kernel's.
+ */
+function toolLimits(limits: RunLimits): RunLimits {
+  return {
+    ...limits,
+    cpuTimeMs: 20_000,
+    wallTimeMs: 60_000,
+    memoryBytes: Math.max(limits.memoryBytes, 256 * mebibyte),
+    processes: Math.max(limits.processes, 64),
+    outputBytes: mebibyte,
+  };
+}
 
 /** Of all sources together; more is data, and not worth the judge's time. */
 export const maxSourceBytes = mebibyte;
@@ -45,49 +48,42 @@ export function ownSources(
   return { sources, isTooMuch: sources.reduce((sum, { content }) => sum + content.length, 0) > maxSourceBytes };
 }
 
-/** Of these, the paths that a score is to look at; none where nobody asked for one. */
-export function scoredPaths(
-  revision: Revision,
-  language: Language,
-  submitted: readonly SandboxFile[],
-  { isScored = false }: Pick<JudgingBench, 'isScored'>,
-): readonly string[] {
-  const { sources, isTooMuch } = ownSources(revision, language, submitted);
-  return isScored && !isTooMuch ? sources.map(({ path }) => path) : [];
-}
-
-/** What the tools look at. */
-interface Source {
+/** What is asked of the tools. */
+interface Asked {
   readonly language: Language;
-  /** All that is linted, with the linter's configuration. */
-  readonly files: readonly SandboxFile[];
+  /** The linter's, a path in the work folder. */
   readonly config: string | null;
-  /** Paths of the files whose code is scored; empty: there is no score. */
-  readonly scored: readonly string[];
+  /** Of the runs that follow in the same sandbox. */
+  readonly limits: RunLimits;
+  /** Whether a score is wanted. */
+  readonly isScored: boolean;
+  /** Files that are for the tools, and needed by no other run. Default: none. */
+  readonly files?: readonly SandboxFile[];
 }
 
 /** Submissions have nothing in this folder. */
 const listOfScored = '.atelier/scored.json';
 
 /**
- * Lints a submission, and looks for what its score takes, in a sandbox of its own: the student's code has never run there, and it can run
- * elsewhere meanwhile. Nothing is run for a language without a linter of ours: its compiler has looked at the source.
- *
- * @throws SandboxError for our own trouble.
+ * Runs that lint a submission and look for what its score takes. They come first in their sandbox, before any of the student's code has
+ * run there. None for a language without a linter of ours: its compiler has looked at the source.
  */
-export async function runSourceTools(
-  { language, files, config, scored }: Source,
-  { sandbox, label, signal, onRunStart }: JudgingBench,
-): Promise<readonly RunResult[]> {
+export function sourceRuns(
+  revision: Revision,
+  submitted: readonly SandboxFile[],
+  { language, config, limits, isScored, files = [] }: Asked,
+): readonly RunRequest[] {
   const { lint } = languages[language];
   if (lint === null) return [];
-  const isScored = scored.length > 0;
-  const list = isScored ? [{ path: listOfScored, content: Buffer.from(JSON.stringify(scored)) }] : [];
-  const runs: RunRequest[] = [
-    { name: 'lint', argv: isScored ? lint(config, listOfScored) : lint(config), limits, interpreter: 'node' },
-    ...(isScored && language === 'python' ? [{ name: 'docstrings', argv: findDocstrings, limits }] : []),
+  const { sources, isTooMuch } = ownSources(revision, language, submitted);
+  const common = { limits: toolLimits(limits) };
+  const linting = { ...common, name: 'lint', interpreter: 'node' as const };
+  if (!isScored || isTooMuch || sources.length === 0) return [{ ...linting, argv: lint(config), files }];
+  const list = { path: listOfScored, content: Buffer.from(JSON.stringify(sources.map(({ path }) => path))) };
+  return [
+    { ...linting, argv: lint(config, list.path), files: [...files, list] },
+    ...(language === 'python' ? [{ ...common, name: 'docstrings', argv: findDocstrings }] : []),
   ];
-  return sandbox.run({ label, files: [...files, ...list], runs }, { signal, ...(onRunStart && { onRunStart }) });
 }
 
 /** Isolated: nothing of the student's folder is imported. */

@@ -69,7 +69,7 @@ async function tryProgram(
   const cases = listCases(revision)
     .filter(({ group }) => group.isVisible)
     .map((testCase) => ({ ...testCase, runName: `${testCase.group.name}/${testCase.name}` }));
-  const { outcomes } = await runCases(revision, { program, limits, cases }, bench);
+  const { outcomes } = await runCases(revision, { program, limits, cases, firstRuns: [] }, bench);
   return cases.flatMap((testCase) => {
     const outcome = outcomes.get(testCase.runName);
     if (outcome === undefined) return [];

@@ -8,12 +8,12 @@ import { openSandbox } from '../../src/sandbox/choose.ts';
 import { judge } from '../../src/sandbox/judge.ts';
 import { languages } from '../../src/sandbox/languages.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { ownFiles, readLintFindings, runSourceTools, scoredPaths } from '../../src/sandbox/source-tools.ts';
+import { ownFiles, readLintFindings, sourceRuns } from '../../src/sandbox/source-tools.ts';
 import { readCourseContent } from '../../src/services/content.ts';
 import { judgedChecks } from '../support/check-runs.ts';
 import { runner } from '../support/runner.ts';
 import { describeEachSandbox } from '../support/sandboxes.ts';
-import { projectChecks, runOne } from './real-sandboxes.ts';
+import { limits, projectChecks, runOne } from './real-sandboxes.ts';
 
 const { exercises } = await readCourseContent(join(import.meta.dirname, '../../content/demo'));
 
@@ -44,8 +44,9 @@ async function partsOf(
 ): Promise<Score['parts']> {
   const submitted = Object.entries(files).map(fileOf);
   const revision = revisionIn(language);
-  const scored = scoredPaths(revision, language, submitted, { isScored: true });
-  const runs = await runSourceTools({ language, files: submitted, config: null, scored }, bench(sandbox));
+  const requests = sourceRuns(revision, submitted, { language, config: null, limits, isScored: true });
+  const { label, signal } = bench(sandbox);
+  const runs = requests.length === 0 ? [] : await sandbox.run({ label, files: submitted, runs: requests }, { signal });
   const analysis = analyse(revision, submitted, { checks: judgedChecks({ language, compilerOutput }), runs });
   const performance = { unmeasured: 'left-out', reason: '' } as const;
   return scoreOf({ rubric: defaultRubric, ...analysis, performance }).parts;

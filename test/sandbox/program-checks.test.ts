@@ -85,10 +85,9 @@ const judgeIn = (
 
 const verdictsOf = ({ checks }: Judged) => checks.tests.map(({ verdict, outcome }) => verdict ?? outcome);
 
-/** Notes what the sandbox is asked to do; of our own tools, which run beside it, apart. */
+/** Notes what the sandbox is asked to do. */
 class NotingSandbox implements Sandbox {
   readonly jobs: SandboxJob[] = [];
-  readonly toolJobs: SandboxJob[] = [];
   readonly #sandbox: Sandbox;
 
   constructor(sandbox: Sandbox) {
@@ -108,7 +107,7 @@ class NotingSandbox implements Sandbox {
   }
 
   run(job: SandboxJob, runOptions: RunOptions): Promise<readonly RunResult[]> {
-    (job.runs.some(({ name }) => name === 'lint') ? this.toolJobs : this.jobs).push(job);
+    this.jobs.push(job);
     return this.#sandbox.run(job, runOptions);
   }
 
@@ -329,14 +328,13 @@ subprocess.Popen(['sleep', '100'], start_new_session=True, stdout=subprocess.DEV
     const sandbox = open();
     const judged = await judgeIn(sandbox, doubling, { 'main.py': python.right }, { parallel: 3 });
     expect(judged.checks).toMatchObject({ verdict: 'accepted', points: 101 });
-    expect(sandbox.jobs.map(({ runs }) => runs.length).toSorted((left, right) => left - right)).toEqual([1, 3, 3]);
+    expect(sandbox.jobs.map(({ runs }) => runs.length).toSorted((left, right) => left - right)).toEqual([1, 3, 4]);
   });
 
   test('is told run by run: lint, then each group', async () => {
     const started: string[] = [];
     await judgeIn(open(), doubling, { 'main.py': python.right }, { onRunStart: (name) => started.push(name) });
-    expect(started.filter((name) => name !== 'lint')).toEqual(['samples', 'small', 'large']);
-    expect(started).toHaveLength(4);
+    expect(started).toEqual(['lint', 'samples', 'small', 'large']);
   });
 
   describe('the language', () => {
@@ -557,7 +555,7 @@ print(*found)
     test('no job with the program holds anything of what is expected', async () => {
       const sandbox = open();
       await judgeIn(sandbox, secret, { 'main.py': 'print(1)' });
-      const sent = [...sandbox.jobs, ...sandbox.toolJobs].map(
+      const sent = sandbox.jobs.map(
         ({ files, runs }) =>
           JSON.stringify([files, runs].map(String)) +
           Buffer.concat([...files, ...runs.flatMap((run) => run.files ?? [])].map(({ content }) => content)).toString() +

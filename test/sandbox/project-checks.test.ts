@@ -32,7 +32,8 @@ const pathsOf = (...submitted: string[]) =>
 describe('projectFiles', () => {
   test('are the student’s, the visible tests and the configuration; hidden tests go to their run alone', () => {
     expect(pathsOf('src/a.js')).toEqual(['src/a.js', 'spec/a.test.js', '.atelier/lint.json']);
-    expect(projectRuns(revision).map(({ name, files }) => [name, files?.map(({ path }) => path)])).toEqual([
+    expect(projectRuns(revision, [], false).map(({ name, files }) => [name, files?.map(({ path }) => path)])).toEqual([
+      ['lint', []],
       ['visible-tests', undefined],
       ['hidden-tests', ['rules/b.test.js']],
     ]);
@@ -60,7 +61,7 @@ describe('projectRuns', () => {
   });
 
   test('of style calls have two halves, and the tester is told which files are the exercise’s own', () => {
-    const [visible, hidden] = projectRuns(withChecks({ testStyle: 'calls' }));
+    const [, visible, hidden] = projectRuns(withChecks({ testStyle: 'calls' }), [], false);
     expect(visible?.peer?.argv.at(-1)).toMatch(/serve\.mjs$/);
     expect(visible?.argv.slice(-4)).toEqual(['spec/a.test.js', '--', 'spec/a.test.js', '.atelier/lint.json']);
     expect(hidden?.argv.slice(-5)).toEqual(['rules/b.test.js', '--', 'spec/a.test.js', '.atelier/lint.json', 'rules/b.test.js']);
@@ -69,17 +70,17 @@ describe('projectRuns', () => {
 
   test('with a command of the exercise it gets the test files, in the student’s process', () => {
     const command = { argv: ['tests', '--tap'], report: 'tap' } as const;
-    const [visible] = projectRuns(withChecks({ command, testStyle: 'calls' }));
+    const [, visible] = projectRuns(withChecks({ command, testStyle: 'calls' }), [], false);
     expect(visible).toMatchObject({ argv: ['tests', '--tap', 'spec/a.test.js'] });
     expect(visible).not.toHaveProperty('peer');
   });
 
   test('a language without a test runner needs a command, and one without a linter is not linted', () => {
     const java = { ...revision, language: 'java' } as const;
-    expect(() => projectRuns(java)).toThrow(SandboxError);
-    expect(() => projectRuns({ ...java, checks: { ...java.checks, testStyle: 'calls' } })).toThrow(SandboxError);
+    expect(() => projectRuns(java, [], false)).toThrow(SandboxError);
+    expect(() => projectRuns({ ...java, checks: { ...java.checks, testStyle: 'calls' } }, [], false)).toThrow(SandboxError);
     const command = { argv: ['sh', 'run.sh'], report: 'junit' } as const;
-    const runs = projectRuns({ ...java, checks: { ...java.checks, command } });
+    const runs = projectRuns({ ...java, checks: { ...java.checks, command } }, [], false);
     expect(runs.map(({ name }) => name)).toEqual(['visible-tests', 'hidden-tests']);
   });
 });

@@ -7,7 +7,6 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { jobOf } from '../../bench/atelier.ts';
 import { checkOutcome } from '../../bench/contenders.ts';
 import { cpuPerThing, readCpuUse } from '../../bench/cpu-use.ts';
-import { runTime } from '../../bench/full-path.ts';
 import { GoJudge } from '../../bench/go-judge.ts';
 import { withRunnerAt } from '../../bench/host.ts';
 import { type Program, programs, suites } from '../../bench/programs.ts';
@@ -25,15 +24,6 @@ function program(name: Program['name']): Program {
   if (found === undefined) throw new Error(`no program ${name}`);
   return found;
 }
-
-test.each([
-  [{ lint: 200, 'case 1': 40, 'case 2': 50 }, 200],
-  [{ compile: 500, lint: 200, docstrings: 30, 'visible-tests': 300, 'hidden-tests': 100 }, 900],
-  [{ 'case 1': 40 }, 40],
-  [{}, 0],
-])('runs of %j take %d ms, as tools and tests run beside each other', (times, ms) => {
-  expect(runTime(Object.entries(times).map(([name, wallTimeMs]) => ({ name, wallTimeMs })))).toBe(ms);
-});
 
 describe('statistics', () => {
   test.each([
