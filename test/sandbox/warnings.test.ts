@@ -4,7 +4,7 @@ import { defaultRubric, type ProgramRevision } from '../../src/domain/exercises.
 import { scoreOf } from '../../src/domain/score.ts';
 import { analyse } from '../../src/sandbox/analysis.ts';
 import { judge } from '../../src/sandbox/judge.ts';
-import { languages } from '../../src/sandbox/languages.ts';
+import { languages, runnerFolder } from '../../src/sandbox/languages.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { isRequired, jobOf, limits, openReal, options } from './real-sandboxes.ts';
 
@@ -113,5 +113,36 @@ for (const kind of ['docker', 'bubblewrap'] as const) {
         120_000,
       );
     }
+
+    // Go's own vet does neither on demand: a program of that name stands in for Go.
+    test.each([
+      ['fails', 'exit 2'],
+      ['does not end', 'exec sleep 1000'],
+    ])(
+      'go: a vet that %s leaves the program as it is, and only its findings are shown',
+      async (_title, end) => {
+        const go = `#!/bin/sh
+        case $1 in
+          build) echo made >/tmp/program ;;
+          vet)
+            echo '# command-line-arguments'
+            echo './main.go:10:2: second'
+            echo './main.go:9:2: first'
+            echo 'panic: vet has a fault'
+            ${end} ;;
+        esac`;
+        const artifact = { path: 'program', maxBytes: 100 };
+        const argv = ['sh', '-c', `PATH=$PWD:$PATH sh ${runnerFolder}/compile-go.sh main.go`];
+        const { runs, ...job } = jobOf({}, [{ name: 'compile', argv, limits, artifact }]);
+        const files = [{ path: 'go', content: Buffer.from(go), isExecutable: true }];
+        const [compiled] = await sandbox.run({ ...job, runs, files, mayExecute: true }, options());
+        expect(compiled).toMatchObject({ status: 'exited', exitCode: 0 });
+        expect(compiled?.artifact?.toString()).toBe('made\n');
+        expect(`${compiled?.stdout.toString()}${compiled?.stderr.toString()}`).toBe(
+          './main.go:9:2: first\n./main.go:10:2: second\n',
+        );
+      },
+      60_000,
+    );
   });
 }
