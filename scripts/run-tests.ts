@@ -24,7 +24,7 @@ import { ensureRunnerImage } from '../src/sandbox/image.ts';
 
 const folderPrefix = 'atelier-test-';
 /** A smaller runner image than an academy's: all languages would take two minutes more, and 1.2 GB. `RUNNER_LANGUAGES=` tests them all. */
-const testedLanguages = 'javascript typescript python c cpp';
+const runnerLanguages = process.env['RUNNER_LANGUAGES'] ?? 'javascript typescript python c cpp';
 /** Old enough that its run has taken its lock, if it lives. */
 const sweepAfterMs = 60_000;
 const report = z.object({
@@ -111,7 +111,7 @@ class TestParts {
     const prepareSandbox = async () => {
       const found = await ensureSandbox({ env, dockerHost, install, say });
       // Once and before the tests: those that run side by side would each make the image.
-      const runner = readRunnerSettings({ RUNNER_LANGUAGES: testedLanguages, ...env });
+      const runner = readRunnerSettings({ ...env, RUNNER_LANGUAGES: runnerLanguages });
       if (!found.includes('Docker')) return found;
       const making = ensureRunnerImage({ engine: dockerEngine(), onProgress: say, runner });
       // The suites that need it say that they could not run.
@@ -125,8 +125,8 @@ class TestParts {
     this.#signal.throwIfAborted();
     say(`Tests use: PostgreSQL ${postgres.version}, Temporal CLI ${temporal.version}, sandbox: ${sandbox}\n`);
     this.#environment = {
-      RUNNER_LANGUAGES: testedLanguages,
       ...env,
+      RUNNER_LANGUAGES: runnerLanguages,
       NODE_OPTIONS: `${env['NODE_OPTIONS'] ?? ''} --experimental-vm-modules --disable-warning=ExperimentalWarning`.trim(),
       TEST_DATABASE_URL: postgres.url('postgres'),
       TEST_TEMPORAL_CLI: temporal.path,
