@@ -4,12 +4,12 @@ import type { Verdict } from '../domain/check-runs.ts';
 import type { Conclusion } from '../domain/submissions.ts';
 import { fetchCommit } from '../git/fetch-commit.ts';
 import { signJobToken } from '../git/job-token.ts';
-import { type CommitFile, SourceProblem } from '../git/read-commit.ts';
+import { SourceProblem } from '../git/read-commit.ts';
 import { judge } from '../sandbox/judge.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { insertCheckRun, selectOptionalCheckRun } from '../services/check-runs.ts';
 import { selectRevisionForChecks } from '../services/exercises.ts';
-import { enterStage, recordRunStart, selectSubmissionForWorkflow } from '../services/submissions.ts';
+import { enterStage, recordRunStarts, selectSubmissionForWorkflow } from '../services/submissions.ts';
 import type { BlobStore } from '../storage/blobs.ts';
 import { withFailures } from './failures.ts';
 import { whileBeating } from './sandbox-trouble.ts';
@@ -24,9 +24,12 @@ export interface JudgingDependencies {
   /** Where the api is reached from here. */
   readonly gitOrigin: string;
   readonly secret: string;
-  /** Tells the workflow that its submission has left the queue; best effort. */
+  /** Tells the workflow of a judging that takes a while that its submission has left the queue; best effort. */
   readonly announceChecksStarted: (workflowId: string) => Promise<void>;
 }
+
+/** A shorter judging is over before an admin looks; telling the workflow of it would be half of its events. */
+const announceAfterMs = 2_000;
 
 /** The whole of a judging; runs have limits of their own, this bounds fetching and starting too. */
 const judgingTimeoutMs = 15 * 60_000;
@@ -51,31 +54,30 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     const key = { submissionId: submission.id, revisionId: submission.revisionId, runNo: input.runNo };
     const stored = await selectOptionalCheckRun(em, key);
     if (stored !== null) return { status: 'judged', ...stored };
-    const revision = await selectRevisionForChecks(em, submission.revisionId);
-    await enterStage(orm.em.fork(), { submissionId: submission.id, stage: 'CHECKING' });
 
     const signal = AbortSignal.any([cancellationSignal(), AbortSignal.timeout(judgingTimeoutMs)]);
     const { repositoryId, commit } = submission.source;
     if (commit === null) return { status: 'source-unavailable' };
-    let submitted: CommitFile[];
-    try {
-      const token = signJobToken(dependencies.secret, repositoryId);
-      [submitted] = await Promise.all([
-        fetchCommit({ origin: dependencies.gitOrigin, repositoryId, token, commit, signal }),
-        announce(activityInfo().workflowExecution?.workflowId),
-      ]);
-    } catch (error) {
-      if (error instanceof SourceProblem) return { status: 'source-unavailable' };
+    const token = signJobToken(dependencies.secret, repositoryId);
+    const begun = await Promise.all([
+      selectRevisionForChecks(orm.em.fork(), submission.revisionId),
+      fetchCommit({ origin: dependencies.gitOrigin, repositoryId, token, commit, signal }),
+      enterStage(orm.em.fork(), { submissionId: submission.id, stage: 'CHECKING' }),
+    ]).catch((error: unknown) => {
+      if (error instanceof SourceProblem) return null;
       throw error;
-    }
+    });
+    if (begun === null) return { status: 'source-unavailable' };
+    const [revision, submitted] = begun;
 
     const deadline = new Date(startedAt.getTime() + judgingTimeoutMs);
     const label = { submissionId: submission.id, attempt: activityInfo().attempt, deadline };
     // Read in the turn that starts the job: the sandbox may be replaced by a better one while this one works.
     const { identity, kind } = sandbox;
+    const announcing = announceRuns(submission.id);
     const onRunStart = (name: string): void => {
       show(name);
-      announceRun(submission.id, name);
+      announcing.add(name);
     };
     const bench = { sandbox, label, signal, onRunStart, isScored: hasPoints(revision.checks.rubric) };
     const judged = await judge(revision, submitted, bench);
@@ -93,6 +95,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
       ...judged.checks,
       score,
       runs,
+      begunRuns: announcing.end(),
       sandboxKind: kind,
       sandboxIdentity: identity,
       startedAt,
@@ -100,11 +103,33 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     return 'conclusion' in summary ? { status: 'concluded', ...summary } : { status: 'judged', ...summary };
   }
 
-  /** For who follows live; a run does not wait for it. */
-  function announceRun(submissionId: string, run: string): void {
-    recordRunStart(orm.em.fork(), { submissionId, run }).catch((error: unknown) => {
-      log.info('could not announce a run', { error });
-    });
+  /** For who follows live; a run does not wait for it. What begins while a write is under way goes into the next, all at once. */
+  function announceRuns(submissionId: string): { add(run: string): void; end(): readonly string[] } {
+    let waiting: string[] = [];
+    let isWriting = false;
+    async function write(): Promise<void> {
+      isWriting = true;
+      while (waiting.length > 0) {
+        const runs = waiting;
+        waiting = [];
+        await recordRunStarts(orm.em.fork(), { submissionId, runs }).catch((error: unknown) => {
+          log.info('could not announce runs', { error });
+        });
+      }
+      isWriting = false;
+    }
+    return {
+      add(run) {
+        waiting.push(run);
+        if (!isWriting) void write();
+      },
+      /** No more are written; returns those that were not. */
+      end() {
+        const rest = waiting;
+        waiting = [];
+        return rest;
+      },
+    };
   }
 
   async function announce(workflowId: string | undefined): Promise<void> {
@@ -116,6 +141,14 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
   }
 
   return withFailures({
-    judgeSubmission: (input: { submissionId: string; runNo: number }) => whileBeating((show) => judgeSubmission(input, show)),
+    async judgeSubmission(input: { submissionId: string; runNo: number }) {
+      const { workflowExecution } = activityInfo();
+      const announcing = setTimeout(() => void announce(workflowExecution?.workflowId), announceAfterMs);
+      try {
+        return await whileBeating((show) => judgeSubmission(input, show));
+      } finally {
+        clearTimeout(announcing);
+      }
+    },
   });
 }

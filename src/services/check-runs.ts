@@ -13,6 +13,8 @@ export interface NewCheckRun extends JudgedChecks {
   readonly sandboxKind: string;
   readonly sandboxIdentity: string;
   readonly runs: readonly StoredRun[];
+  /** Names of those that have begun and were not announced yet (`recordRunStarts`). Default: none. */
+  readonly begunRuns?: readonly string[];
   readonly score: Score | null;
   readonly startedAt: Date;
 }
@@ -63,6 +65,7 @@ export async function insertCheckRun(em: Em, input: NewCheckRun): Promise<CheckR
       finishedAt: new Date(),
     });
     input.tests.forEach((test, position) => tx.create(TestCaseResult, { ...test, id: newId(), checkRun, position }));
+    for (const run of input.begunRuns ?? []) recordActivity(tx, 'ci.run.started', { submission, data: { run } });
     recordActivity(tx, input.verdict === 'accepted' ? 'ci.result.passed' : 'ci.result.failed', {
       submission,
       data: { verdict: input.verdict, runNo: input.runNo },

@@ -253,10 +253,10 @@ export async function enterStage(
   });
 }
 
-/** Notes a step of the checks for who follows live. */
-export async function recordRunStart(em: Em, input: { submissionId: string; run: string }): Promise<void> {
+/** Notes steps of the checks, in the order in which they began, for who follows live. */
+export async function recordRunStarts(em: Em, input: { submissionId: string; runs: readonly string[] }): Promise<void> {
   await changeOpenSubmission(em, input.submissionId, (tx, submission) => {
-    recordActivity(tx, 'ci.run.started', { submission, data: { run: input.run } });
+    for (const run of input.runs) recordActivity(tx, 'ci.run.started', { submission, data: { run } });
   });
 }
 

@@ -12,8 +12,10 @@ import type { SubmissionToStart } from '../domain/submissions.ts';
 import {
   cancelSubmission,
   checksStarted,
+  currentFlow,
   claimReview,
   decideReview,
+  flowMemo,
   overrideSubmission,
   releaseReview,
   resolveParked,
@@ -110,6 +112,7 @@ export function createSubmissionWorkflows(client: Client): SubmissionWorkflows {
             taskQueue: taskQueues.submissions,
             workflowId: submission.workflowId,
             args: [{ submissionId: submission.id, studentId: submission.studentId }],
+            memo: { [flowMemo]: currentFlow },
             // A run that is open is the one we want; a closed one must never be repeated: that would judge and reward twice.
             workflowIdConflictPolicy: 'USE_EXISTING',
             workflowIdReusePolicy: 'REJECT_DUPLICATE',

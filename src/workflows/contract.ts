@@ -35,6 +35,13 @@ export const searchAttributes = {
   reviewDueAt: defineSearchAttributeKey('ReviewDueAt', SearchAttributeType.DATETIME),
 } as const;
 
+/**
+ * In the memo of a submission's run: it was started by this version of the flow. What older histories hold is told by `patched`, whose
+ * marks are two events for each change; a run that says so itself at its start needs none.
+ */
+export const flowMemo = 'flow';
+export const currentFlow = 2;
+
 export interface SubmissionInput {
   readonly submissionId: string;
   readonly studentId: string;

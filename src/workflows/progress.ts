@@ -11,7 +11,7 @@ import {
 import type { Conclusion, ParkedClass, SubmissionStage } from '../domain/submissions.ts';
 import { checksStarted, parkedResolved, resolveParked, searchAttributes, submissionState } from './contract.ts';
 import { refusalFailure } from './refusals.ts';
-import { enterStage } from './steps.ts';
+import { enterStage, isCurrentFlow } from './steps.ts';
 
 /** Shows the stage to admins, and parks the submission while our own trouble lasts. */
 export function trackProgress(submissionId: string) {
@@ -46,7 +46,11 @@ export function trackProgress(submissionId: string) {
   function show(next: SubmissionStage, details: string): void {
     stage = next;
     upsertSearchAttributes([{ key: searchAttributes.submissionStatus, value: next }]);
-    setCurrentDetails(`**${next}** — ${details}`);
+    explain(details);
+  }
+
+  function explain(details: string): void {
+    setCurrentDetails(`**${stage}** — ${details}`);
   }
 
   /**
@@ -72,7 +76,9 @@ export function trackProgress(submissionId: string) {
     }
   }
 
-  show('QUEUED', 'waits for the checks');
+  // Today's runs are started with the attribute.
+  if (isCurrentFlow()) explain('waits for the checks');
+  else show('QUEUED', 'waits for the checks');
   return { show, parkedOnTrouble };
 }
 

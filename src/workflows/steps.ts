@@ -1,8 +1,8 @@
-import { isCancellation, patched, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import { isCancellation, patched, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { JudgingActivities } from '../activities/judging.ts';
 import type { OverrideActivities } from '../activities/overrides.ts';
 import type { SubmissionActivities } from '../activities/submissions.ts';
-import { taskQueues } from './contract.ts';
+import { currentFlow, flowMemo, taskQueues } from './contract.ts';
 
 /**
  * A database step, named for Temporal's web UI. PostgreSQL comes back, so it is repeated until it does; what a repeat cannot mend is not
@@ -20,10 +20,8 @@ export const { enterStage } = databaseStep('write the stage');
 export const { checkLease } = databaseStep('look whether the reviewer is still there');
 export const { recordOverrideSignal } = databaseStep('store the override that came by signal');
 export const { commitOverride } = databaseStep('commit the override: task, review, XP, notices');
-export const { openReview } = databaseStep('open the review and promise an answer time');
 export const { remindReviewers } = databaseStep('remind the reviewers');
 export const { commitDecision } = databaseStep('commit the decision: review, task, XP, notices');
-export const { concludeWithoutReview } = databaseStep('conclude, and open the task again');
 
 export const { fetchRemoteSource } = proxyActivities<SubmissionActivities>({
   // The fetch itself is bounded to a minute.
@@ -58,11 +56,11 @@ const localSteps = proxyLocalActivities<SubmissionActivities>({
  * Makes a database step with two events in place of six, and without a way through the server and back, where PostgreSQL answers at once;
  * else by the step that waits for it. A commit whose answer was lost (the worker died, or was slow) is made again, which changes nothing.
  *
- * @param patch names the change for histories from before it.
+ * @param patch names the change for histories from before it; null: no run of flow 1 does it.
  */
-const locallyFirst = <I, R>(patch: string, local: (input: I) => Promise<R>, step: (input: I) => Promise<R>) =>
+const locallyFirst = <I, R>(local: (input: I) => Promise<R>, step: (input: I) => Promise<R>, patch: string | null = null) =>
   async function stepLocallyFirst(input: I): Promise<R> {
-    if (!patched(patch)) return step(input);
+    if (!isCurrentFlow() && (patch === null || !patched(patch))) return step(input);
     try {
       return await local(input);
     } catch (error) {
@@ -71,16 +69,27 @@ const locallyFirst = <I, R>(patch: string, local: (input: I) => Promise<R>, step
     }
   };
 
+/** Whether this run was started with today's flow; else its history may be of any older one. */
+export const isCurrentFlow = (): boolean => workflowInfo().memo?.[flowMemo] === currentFlow;
+
 /** Nothing has happened yet, and nobody should wait for it. */
 export const fetchSource = locallyFirst(
-  'find-source-locally',
   localSteps.fetchSource,
   databaseStep('look for the submitted commit').fetchSource,
+  'find-source-locally',
+);
+export const openReview = locallyFirst(
+  localSteps.openReview,
+  databaseStep('open the review and promise an answer time').openReview,
+);
+export const concludeWithoutReview = locallyFirst(
+  localSteps.concludeWithoutReview,
+  databaseStep('conclude, and open the task again').concludeWithoutReview,
 );
 /** Reviewers claim and release so often that a history would grow long. */
-export const commitClaim = locallyFirst('claims-locally', localSteps.commitClaim, databaseStep('commit the claim').commitClaim);
+export const commitClaim = locallyFirst(localSteps.commitClaim, databaseStep('commit the claim').commitClaim, 'claims-locally');
 export const commitRelease = locallyFirst(
-  'claims-locally',
   localSteps.commitRelease,
   databaseStep('give the claim back').commitRelease,
+  'claims-locally',
 );

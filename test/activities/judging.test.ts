@@ -9,17 +9,19 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { createJudgingActivities } from '../../src/activities/judging.ts';
 import { createSubmissionActivities } from '../../src/activities/submissions.ts';
 import { CheckRun } from '../../src/database/entities/check-runs.ts';
+import { Activity } from '../../src/database/entities/operations.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
 import { toCommitFiles } from '../../src/git/fetch-commit.ts';
 import { isJobToken } from '../../src/git/job-token.ts';
 import { readCommit, SourceProblem } from '../../src/git/read-commit.ts';
 import { openRepositories, type Repositories } from '../../src/git/repositories.ts';
-import { type RunResult, type Sandbox, SandboxError, type SandboxJob } from '../../src/sandbox/sandbox.ts';
+import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from '../../src/sandbox/sandbox.ts';
 import { selectStarterFiles } from '../../src/services/exercises.ts';
 import { concludeWithoutReview, setSourceCommit } from '../../src/services/submissions.ts';
 import { createBlobStore } from '../../src/storage/blobs.ts';
 import { createActivityEnvironment } from '../support/temporal.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { waitFor } from '../support/wait.ts';
 import { createStudentWithTask, createSubmission, publishDemoCourse } from '../support/factories.ts';
 
 const secret = 'a secret for these tests, 32 bytes long or more';
@@ -32,8 +34,15 @@ class FakeSandbox implements Sandbox {
   readonly jobs: SandboxJob[] = [];
   answer: (name: string) => Partial<RunResult> = () => ({});
 
-  async run(job: SandboxJob): Promise<readonly RunResult[]> {
+  /** Waited for at the start of a job. */
+  before: Promise<void> = Promise.resolve();
+  /** Runs that are told to have begun. */
+  started: readonly string[] = [];
+
+  async run(job: SandboxJob, { onRunStart }: RunOptions): Promise<readonly RunResult[]> {
     this.jobs.push(job);
+    await this.before;
+    for (const name of this.started) onRunStart?.(name);
     const report = (count: number) => `<testsuites>${'<testcase name="works" time="0.001"/>'.repeat(count)}</testsuites>`;
     const reports: Readonly<Record<string, string>> = {
       lint: '[]\n[]\n',
@@ -150,7 +159,34 @@ describe('judgeSubmission', () => {
     expect(others).toEqual([]);
     expect(checkRun?.testCaseResults).toHaveLength(16);
     expect((await em.findOneOrFail(Submission, submissionId)).stage).toBe('CHECKING');
+    // It was over at once: no event for the workflow.
+    expect(announced).toEqual([]);
+  });
+
+  it('tells the workflow of a judging that takes a while', async () => {
+    const { submissionId } = await submitStarter();
+    const heard = Promise.withResolvers<void>();
+    sandbox.before = heard.promise;
+    const judging = judge(submissionId);
+    await waitFor('the announcement', async () => announced[0] ?? null);
+    heard.resolve();
+    expect(await judging).toMatchObject({ status: 'judged' });
     expect(announced).toHaveLength(1);
+  });
+
+  it('writes which runs have begun, in their order and before the verdict', async () => {
+    const { submissionId } = await submitStarter();
+    sandbox.started = ['lint', 'visible-tests', 'hidden-tests'];
+    await judge(submissionId);
+    const events = await database.orm.em.fork().find(Activity, { submissionId }, { orderBy: { sequence: 'asc' } });
+    expect(events.map(({ kind, data }) => (data as { run?: string }).run ?? kind)).toEqual([
+      'task.submitted',
+      'ci.started',
+      'lint',
+      'visible-tests',
+      'hidden-tests',
+      'ci.result.passed',
+    ]);
   });
 
   it('hands the exercise’s own tests and configuration to the sandbox, and the logs to the store', async () => {

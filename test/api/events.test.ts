@@ -22,7 +22,7 @@ import {
   enterStage,
   lockSubmission,
   openReview,
-  recordRunStart,
+  recordRunStarts,
   selectSubmissionForWorkflow,
 } from '../../src/services/submissions.ts';
 import { createStudentWithTask, createSubmission, createUser } from '../support/factories.ts';
@@ -89,8 +89,8 @@ function steps(submissionId: string, reviewer: { id: string }): (() => Promise<u
   const em = () => api.orm.em.fork();
   return [
     () => enterStage(em(), { submissionId, stage: 'CHECKING' }),
-    () => recordRunStart(em(), { submissionId, run: 'lint' }),
-    () => recordRunStart(em(), { submissionId, run: 'visible-tests' }),
+    () => recordRunStarts(em(), { submissionId, runs: ['lint'] }),
+    () => recordRunStarts(em(), { submissionId, runs: ['visible-tests'] }),
     async () => {
       const { revisionId } = await selectSubmissionForWorkflow(em(), submissionId);
       const sandbox = { sandboxKind: 'docker', sandboxIdentity: 'sha256:0' };

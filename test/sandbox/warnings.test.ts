@@ -103,9 +103,9 @@ for (const kind of ['docker', 'bubblewrap'] as const) {
           const file = languages[language].entryFile;
           const submitted = [{ path: file, content: Buffer.from(source) }];
           const bench = { sandbox, label: jobOf({}, []).label, ...options() };
-          const { checks } = await judge(revision, submitted, bench);
-          expect(checks).toMatchObject({ verdict: 'accepted', compilerOutput: expect.stringContaining(`${file}:4:`) });
-          const analysis = await analyse(revision, submitted, checks, bench);
+          const judged = await judge(revision, submitted, { ...bench, isScored: true });
+          expect(judged.checks).toMatchObject({ verdict: 'accepted', compilerOutput: expect.stringContaining(`${file}:4:`) });
+          const analysis = analyse(revision, submitted, judged);
           const performance = { unmeasured: 'left-out', reason: '' } as const;
           const { losses } = scoreOf({ rubric: defaultRubric, ...analysis, performance }).parts.quality;
           expect(losses).toContainEqual({ points: 2, file, line: 4, message: expect.stringContaining(warning) });

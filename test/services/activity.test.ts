@@ -4,7 +4,7 @@ import { Activity } from '../../src/database/entities/operations.ts';
 import { Submission } from '../../src/database/entities/submissions.ts';
 import { listAudit } from '../../src/services/activity.ts';
 import { commitClaim, commitRelease } from '../../src/services/claims.ts';
-import { concludeWithoutReview, recordRunStart } from '../../src/services/submissions.ts';
+import { concludeWithoutReview, recordRunStarts } from '../../src/services/submissions.ts';
 import { beginTask } from '../../src/services/tasks.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createStudentWithTask, createUser, publishDemoCourse } from '../support/factories.ts';
@@ -28,7 +28,7 @@ describe('the events of a submission', () => {
     const reviewers = await Promise.all([0, 1].map(() => createUser(database.orm, 'ACADEMY_REVIEWER')));
     const { refused } = await race(20, async (index) => {
       const actorId = reviewers[index % 2]?.id ?? '';
-      if (index % 4 < 2) return recordRunStart(em(), { submissionId, run: `run ${index}` });
+      if (index % 4 < 2) return recordRunStarts(em(), { submissionId, runs: [`run ${index}`] });
       return index % 4 === 2 ? commitClaim(em(), { submissionId, actorId }) : commitRelease(em(), { submissionId, actorId });
     });
     expect(refused).toEqual([]);
@@ -42,11 +42,11 @@ describe('the events of a submission', () => {
     const { submissionId } = await createAttempt(database.orm);
     await expect(
       em().transactional(async (tx) => {
-        await recordRunStart(tx, { submissionId, run: 'lint' });
+        await recordRunStarts(tx, { submissionId, runs: ['lint'] });
         throw new Error('the machine stops');
       }),
     ).rejects.toThrow('stops');
-    await recordRunStart(em(), { submissionId, run: 'lint' });
+    await recordRunStarts(em(), { submissionId, runs: ['lint'] });
     const events = await em().find(Activity, { submissionId }, { orderBy: { sequence: 'asc' } });
     expect(events.map(({ kind, sequence }) => [kind, sequence])).toEqual([
       ['task.submitted', 1],
@@ -58,7 +58,7 @@ describe('the events of a submission', () => {
     const { submissionId } = await createAttempt(database.orm);
     await concludeWithoutReview(em(), { submissionId, conclusion: 'cancelled' });
     const count = await em().count(Activity, { submissionId });
-    await recordRunStart(em(), { submissionId, run: 'lint' });
+    await recordRunStarts(em(), { submissionId, runs: ['lint'] });
     expect(await em().count(Activity, { submissionId })).toBe(count);
   });
 
@@ -72,7 +72,7 @@ describe('the events of a submission', () => {
     await listener.query('listen submission_events');
     await beginTask(em(), { taskId, actorId: student.id });
     await em().transactional(async (tx) => {
-      await recordRunStart(tx, { submissionId, run: 'lint' });
+      await recordRunStarts(tx, { submissionId, runs: ['lint'] });
       // The listener's own round trip: what was sent before would have arrived.
       await listener.query('select 1');
       expect(heard).toEqual([]);

@@ -12,7 +12,7 @@ import type { JudgingActivities } from '../../src/activities/judging.ts';
 import type { OverrideActivities } from '../../src/activities/overrides.ts';
 import type { SubmissionActivities } from '../../src/activities/submissions.ts';
 import type { ClaimRequest, DecisionRequest, ReleaseRequest } from '../../src/domain/reviews.ts';
-import { searchAttributes, submissionState, taskQueues } from '../../src/workflows/contract.ts';
+import { currentFlow, flowMemo, searchAttributes, submissionState, taskQueues } from '../../src/workflows/contract.ts';
 import { submissionWorkflow } from '../../src/workflows/submission.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -77,6 +77,7 @@ export async function startSubmission(env: TestWorkflowEnvironment, studentId: s
     taskQueue: taskQueues.submissions,
     workflowId: `submission-${submissionId}`,
     args: [{ submissionId, studentId }],
+    memo: { [flowMemo]: currentFlow },
     typedSearchAttributes: [{ key: searchAttributes.submissionStatus, value: 'QUEUED' }],
   });
   return { submissionId, studentId, handle };
@@ -125,12 +126,12 @@ export const historiesFolder = join(import.meta.dirname, 'histories');
 /** What a stored history shows: its file is named <release>-<branch>.json. */
 export const branchOf = (file: string) => file.replace(/^[\d.]+-|\.json$/g, '');
 
-/** With RECORD_HISTORIES=<release> the histories of branches that no stored one shows are kept for replay.test.ts. */
+/** With RECORD_HISTORIES=<release> the histories of all branches are kept for replay.test.ts, those that the release has already excepted. */
 export async function record(handle: Handle, branch: string): Promise<void> {
   const release = process.env['RECORD_HISTORIES'];
   if (release === undefined) return;
   await mkdir(historiesFolder, { recursive: true });
-  if ((await readdir(historiesFolder)).some((file) => branchOf(file) === branch)) return;
+  if ((await readdir(historiesFolder)).includes(`${release}-${branch}.json`)) return;
   // Who recorded it, and where, is nobody's business.
   const history = historyToJSON(await handle.fetchHistory())
     .replaceAll(/"identity": *"[^"]*"/g, '"identity":"worker"')
