@@ -9,6 +9,7 @@ import { allMailFaults, mailFaults, oneMailPerEvent } from './scenarios/mails.ts
 import { outageFaults, postgresMayRestart, temporalMayRestart, unknownIsHonest } from './scenarios/outages.ts';
 import { poisonIsContained } from './scenarios/poison.ts';
 import { shuffled } from './shuffle.ts';
+import { isWhole, sizes } from './sizes.ts';
 import { createWorld, endWorld, mergeFaults, type Outcome, type World } from './world.ts';
 
 /**
@@ -17,7 +18,7 @@ import { createWorld, endWorld, mergeFaults, type Outcome, type World } from './
  */
 const timeoutMs = 3_600_000;
 const sandbox = process.env['CHAOS_SANDBOX'] === 'docker' ? 'docker' : 'bubblewrap';
-const isWhole = process.env['CHAOS_GRID'] === 'whole';
+const size = sizes[isWhole ? 'whole' : 'usual'];
 const seed = jest.getSeed();
 const outcomes: Outcome[] = [];
 
@@ -47,7 +48,7 @@ afterAll(() => print(`\n${reportTable(outcomes)}\n`));
 describe('the grid', () => {
   const worlds: World[] = [];
   const cells = shuffled(
-    // Every point for the worker's own death, and for all where there is time for it (180 cells, some 25 minutes).
+    // Every point for the worker's own death, and for all where there is time for it (180 cells).
     faultVictims.flatMap((victim) => cellsOf(victim, victim === 'worker' || isWhole ? faultPoints : ['after-effect'])),
     seed,
   );
@@ -79,16 +80,18 @@ describe('the other promises', () => {
     await endWorld(world);
   }, timeoutMs);
 
-  holds('P1: a 202 is never lost', async () => [await acceptedIsNeverLost(world, { kills: 24 })]);
+  holds('P1: a 202 is never lost', async () => [await acceptedIsNeverLost(world, { kills: size.kills })]);
   holds('P2: one submit is one workflow', async () => [
     await oneSubmitIsOneWorkflow(world, { parallel: 50, isHistoryDeleted: true }),
   ]);
-  holds('P4: Temporal may be killed', async () => [await temporalMayRestart(world, { submissions: 36 })]);
+  holds('P4: Temporal may be killed', async () => [await temporalMayRestart(world, { submissions: size.submissions })]);
   holds('P5: PostgreSQL may be killed', async () => [
-    await postgresMayRestart(world, { stops: 8, cuts: 40, readOnlyMs: 10_000 }),
+    await postgresMayRestart(world, { stops: size.stops, cuts: 40, readOnlyMs: size.readOnlyMs }),
   ]);
   holds('P6: XP is awarded exactly once', async () => [await xpExactlyOnce(world, { decisions: 100 })]);
-  holds('P8: one mail per event', async () => [await oneMailPerEvent(world, { faults: allMailFaults, outageMs: 30_000 })]);
+  holds('P8: one mail per event', async () => [
+    await oneMailPerEvent(world, { faults: allMailFaults, outageMs: size.mailOutageMs }),
+  ]);
   holds('P9: one decision', async () => [await oneDecision(world, { reviewers: 20, rounds: 5 })]);
   holds('P10: an unknown outcome is honest', async () => [await unknownIsHonest(world)]);
   holds('P16: poison is contained', async () => [await poisonIsContained(world, { good: 20 })]);

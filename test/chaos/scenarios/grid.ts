@@ -4,6 +4,7 @@ import { faultPoints, type FaultPoint, type FaultStep, type FaultVictim } from '
 import { signal } from '../../../src/embedded/process-identity.ts';
 import type { FaultName, ProgramName } from '../../end-to-end/academy.ts';
 import { askUntilKnown, decision, override, waitForStages, Writer } from '../people.ts';
+import { zombieMs } from '../sizes.ts';
 import { observe, type Outcome, waitForStroke, type World } from '../world.ts';
 
 /** The steps of the grid, and the program that makes each. */
@@ -26,9 +27,6 @@ const programOf = {
 } as const satisfies Partial<Record<FaultStep, ProgramName>>;
 type GridStep = keyof typeof programOf;
 const gridSteps = Object.keys(programOf) as GridStep[];
-
-/** How long a zombie is stopped, in ms: longer than every timeout after which its work is given to another. */
-const zombieMs = 20_000;
 
 interface Cell {
   readonly step: GridStep;
