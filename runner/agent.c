@@ -34,7 +34,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -364,8 +363,8 @@ static struct usage read_usage(void) { return cgroup == NULL ? proc_usage() : cg
 /* Changing any identity takes off the parent death signal, by which bubblewrap ends a sandbox whose starter is killed. */
 static void access_files_as(uid_t user, gid_t group) {
   if (!can_switch_users) return;
-  setfsgid(group);
-  setfsuid(user);
+  /* As root first and last: nobody else may choose a group. By the effective ids, as gVisor knows none of files alone. */
+  if (seteuid(0) != 0 || setegid(group) != 0 || seteuid(user) != 0) fail("identity");
   if (parent_death_signal != 0) prctl(PR_SET_PDEATHSIG, parent_death_signal);
 }
 

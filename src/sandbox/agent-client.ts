@@ -73,11 +73,26 @@ export function abortOf(signal: AbortSignal): Promise<never> {
   return promise;
 }
 
+/** A sandbox has ended in the middle of a job. Why is not known here. */
+export class SandboxEnded extends SandboxError {
+  /** Of the runs that were made. */
+  readonly results: readonly RunResult[];
+  /** How long the run that was being made had taken, in ms. */
+  readonly wallTimeMs: number;
+
+  constructor(cause: SandboxError, results: readonly RunResult[], wallTimeMs: number) {
+    super(cause.message, { cause, transient: cause.transient });
+    this.results = results;
+    this.wallTimeMs = wallTimeMs;
+  }
+}
+
 /** The agent of one sandbox, from its first word on. The caller destroys the sandbox in every case. */
 export class Agent {
   readonly #connection: AgentConnection;
   readonly #answers: AsyncGenerator<Answer, undefined>;
   #hasBooted = false;
+  #hasEnded = false;
 
   constructor(connection: AgentConnection) {
     this.#connection = connection;
@@ -102,20 +117,25 @@ export class Agent {
   /**
    * Makes the runs of `job`.
    *
-   * @throws SandboxError, transient, where the sandbox ends or falls silent before its answer: never a verdict, even if student code
-   * did it. The signal's reason where `options.signal` is aborted.
+   * @throws SandboxEnded, transient, where the sandbox ends before its answer, another SandboxError where it falls silent or makes no
+   * sense; the signal's reason where `options.signal` is aborted.
    */
   async runJob(job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
     const aborted = abortOf(options.signal);
     const results: RunResult[] = [];
     for (const [index, run] of job.runs.entries()) {
       const files = index === 0 ? job.files : [];
+      const startedAt = performance.now();
       const result = await this.#makeRun(
         run,
         files.map((file) => fileFrame(file, null)),
         options,
         aborted,
-      );
+      ).catch((error: unknown) => {
+        if (error instanceof SandboxError && this.#hasEnded)
+          throw new SandboxEnded(error, results, performance.now() - startedAt);
+        throw error;
+      });
       results.push(result);
       if (options.shouldGoOn?.(result) === false) break;
     }
@@ -176,6 +196,7 @@ export class Agent {
       throw new SandboxError('the connection to the sandbox broke', { cause: error, transient: true });
     }
     if (read.value === undefined) {
+      this.#hasEnded = true;
       const words = this.#connection.lastWords().trim();
       throw new SandboxError(`the sandbox ended before its answer${words === '' ? '' : `: ${words}`}`, { transient: true });
     }

@@ -5,11 +5,11 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
 import type { Language } from '../domain/check-runs.ts';
-import { Agent, type AgentConnection, checkFiles } from './agent-client.ts';
+import { Agent, type AgentConnection, checkFiles, SandboxEnded } from './agent-client.ts';
 import { searchPath } from './agent-protocol.ts';
 import { runnerFolder } from './languages.ts';
 import { Pool, type PoolMember, type PoolSize } from './pool.ts';
-import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
+import { type RunOptions, type RunRequest, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
 import { type SandboxShape, shapeOf } from './shape.ts';
 
 export type DockerEngine = Docker;
@@ -31,8 +31,16 @@ const mebibyte = 1024 * 1024;
 /** The agent and what the kernel keeps of a container: 2 to 3 MB, measured. */
 const agentMemoryBytes = 4 * mebibyte;
 
+/**
+ * What a runtime of its own, such as gVisor, takes beside what runs in it: it counts as the container's. The agent holds each run to its
+ * limit by what it sees from inside.
+ */
+const runtimeMemoryBytes = 128 * mebibyte;
+
 /** Removing takes 0.1 s on an idle machine. */
 const removeTimeoutMs = 20_000;
+/** How long after its stream a container ends, where its end is looked at. */
+const endTimeoutMs = 5_000;
 /** How long a container that is started in advance may be used: longer than it waits in the pool and any judging takes. */
 const lifeMs = 30 * 60_000;
 
@@ -76,7 +84,8 @@ interface ContainerSettings {
 
 /** The container's own limits are those of the job's largest run, as a wall around all of them. */
 export function containerOptions({ image, shape, runtime, poolId, deadline }: ContainerSettings): Docker.ContainerCreateOptions {
-  const memoryBytes = shape.memoryBytes + shape.workBytes + agentMemoryBytes;
+  const ownMemoryBytes = agentMemoryBytes + (runtime === undefined ? 0 : runtimeMemoryBytes);
+  const memoryBytes = shape.memoryBytes + shape.workBytes + ownMemoryBytes;
   const execution = shape.mayExecute ? 'exec' : 'noexec';
   return {
     Image: image,
@@ -154,6 +163,33 @@ function connectionOf(engine: DockerEngine, stream: EngineStream): AgentConnecti
   return { input: stream, output, lastWords: () => lastWords, ended };
 }
 
+/** Whether memory was short in a container that has ended; false where the engine does not say. */
+async function hasRunOutOfMemory(container: Docker.Container): Promise<boolean> {
+  try {
+    // The stream ends a moment before the container does.
+    await Promise.race([container.wait(), sleep(endTimeoutMs, undefined, { ref: false })]);
+    return (await container.inspect()).State.OOMKilled;
+  } catch {
+    return false;
+  }
+}
+
+/** What is known of a run that took its sandbox with it. */
+const memoryLimitResult = ({ name, limits }: RunRequest, wallTimeMs: number): RunResult => ({
+  name,
+  status: 'memory-limit',
+  exitCode: null,
+  signal: 'SIGKILL',
+  wallTimeMs,
+  cpuTimeMs: 0,
+  memoryPeakBytes: limits.memoryBytes,
+  stdout: Buffer.alloc(0),
+  stderr: Buffer.alloc(0),
+  report: null,
+  artifact: null,
+  hitProcessLimit: false,
+});
+
 interface PooledContainer extends PoolMember {
   readonly agent: Agent;
   readonly container: Docker.Container;
@@ -194,12 +230,32 @@ export class DockerSandbox implements Sandbox {
       void this.#pool.end(member);
       return results;
     } catch (error) {
+      if (error instanceof SandboxEnded && (await hasRunOutOfMemory(member.container))) {
+        void this.#pool.end(member);
+        return await this.#goOnAfter(error, job, options);
+      }
       // What cannot be removed now, because the engine is gone or hangs, is found by `reap` through its label.
       await Promise.race([this.#pool.end(member), sleep(removeTimeoutMs, undefined, { ref: false })]);
       throw error;
     } finally {
       clearTimeout(naming);
     }
+  }
+
+  /**
+   * The kernel takes the student's processes where memory is short, and the agent, or what a runtime such as gVisor is made of, only where
+   * that is not enough. It is the run's doing all the same: its memory limit. What follows it is made in another sandbox.
+   */
+  async #goOnAfter(ended: SandboxEnded, job: SandboxJob, options: RunOptions): Promise<readonly RunResult[]> {
+    const made = ended.results.length;
+    const run = job.runs[made];
+    if (run === undefined) throw ended;
+    const result = memoryLimitResult(run, ended.wallTimeMs);
+    const results = [...ended.results, result];
+    const goesOn = options.shouldGoOn?.(result) !== false;
+    const files = [...job.files, ...job.runs.slice(0, made + 1).flatMap((earlier) => earlier.files ?? [])];
+    const rest = goesOn ? await this.run({ ...job, files, runs: job.runs.slice(made + 1) }, options) : [];
+    return [...results, ...rest];
   }
 
   /** Those whose deadline has passed, and those that have ended: nobody has a use for them. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { defaultRubric, type ProjectChecks, type RunLimits } from '../../src/domain/exercises.ts';
 import { openSandbox } from '../../src/sandbox/choose.ts';
 import type { RunOptions, RunRequest, RunResult, Sandbox, SandboxJob } from '../../src/sandbox/sandbox.ts';
-import { runner } from '../support/runner.ts';
+import { runner, runtime } from '../support/runner.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -42,7 +42,7 @@ export const isRequired = process.env['CI'] === 'true';
 
 /** Builds the runner image where it is missing, which takes a minute or more. */
 export async function openReal(kind: Sandbox['kind']): Promise<RealSandbox> {
-  const { sandbox, probes } = await openSandbox(kind, { onMessage: () => undefined, runner });
+  const { sandbox, probes } = await openSandbox(kind, { onMessage: () => undefined, runner, runtime });
   return { kind, sandbox, reason: probes[0]?.reason ?? '' };
 }
 
