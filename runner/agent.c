@@ -485,9 +485,12 @@ static void become(uid_t user) {
 
 /* The rest of a child's life; `descriptors` become 0, 1, 2 and so on, all others are closed. */
 static void execute(const struct launch *launch, const int *descriptors, int count) {
-  static char path[1024];
+  static char path[1024], packages[1024];
   snprintf(path, sizeof path, "PATH=%s", getenv("PATH"));
-  char *environment[] = {path, "HOME=/tmp", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1", NULL};
+  const char *python_path = getenv("PYTHONPATH"); /* Set where there is a dependency layer. */
+  snprintf(packages, sizeof packages, "PYTHONPATH=%s", python_path == NULL ? "" : python_path);
+  char *last = python_path == NULL ? NULL : packages;
+  char *environment[] = {path, "HOME=/tmp", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1", last, NULL};
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);

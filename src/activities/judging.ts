@@ -11,6 +11,7 @@ import { insertCheckRun, selectOptionalCheckRun } from '../services/check-runs.t
 import { selectRevisionForChecks } from '../services/exercises.ts';
 import { enterStage, recordRunStart, selectSubmissionForWorkflow } from '../services/submissions.ts';
 import type { BlobStore } from '../storage/blobs.ts';
+import { layerOf } from './dependency-layer.ts';
 import { withFailures } from './failures.ts';
 import { whileBeating } from './sandbox-trouble.ts';
 import { createScoring } from './scoring.ts';
@@ -77,7 +78,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
       show(name);
       announceRun(submission.id, name);
     };
-    const bench = { sandbox, label, signal, onRunStart };
+    const bench = { sandbox, label, signal, onRunStart, layer: layerOf(revision, blobs) };
     const judged = await judge(revision, submitted, bench);
     const { revisionId } = submission;
     const scored = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });

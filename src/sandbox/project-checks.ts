@@ -124,9 +124,9 @@ export async function judgeProject(
   submitted: readonly SandboxFile[],
   bench: JudgingBench,
 ): Promise<Judged> {
-  const { sandbox, label, signal, onRunStart } = bench;
+  const { sandbox, label, layer, signal, onRunStart } = bench;
   const { checks, language } = revision;
-  const job = { label, files: projectFiles(revision, submitted), runs: projectRuns(revision) };
+  const job = { label, layer, files: projectFiles(revision, submitted), runs: projectRuns(revision) };
   const results = await sandbox.run(job, { signal, ...(onRunStart === undefined ? {} : { onRunStart }) });
   const lintFindings = languages[language].lint === null ? [] : readLintFindings(resultOf(results, 'lint'));
   const testRuns = suites.map((suite) => {
@@ -147,7 +147,7 @@ export async function judgeProject(
       maxPoints,
       compilerOutput: null,
       testsShareProcess: sharesProcess(checks),
-      notes: dependencyNotes(ownFiles(revision, ['starter']), submitted),
+      notes: dependencyNotes(ownFiles(revision, ['starter']), submitted, checks.dependencies?.packages),
       language,
       languageVersion: sandbox.languages.get(language) ?? '',
     },
