@@ -2,7 +2,8 @@
 ARG BASE=node:24.21.0-bookworm-slim
 FROM ${BASE}
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends git ca-certificates \
+  # pip and npm install what exercises depend on, when they are published.
+  && apt-get install -y --no-install-recommends git ca-certificates python3-pip \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --system --create-home --uid 10000 atelier \
   # New volumes take their owner from here.

@@ -31,6 +31,7 @@ export default {
     'mail',
     'sandbox',
     'content',
+    'layers',
     'scripts',
     'end-to-end',
   ].map(project),

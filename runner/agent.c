@@ -484,9 +484,12 @@ static void become(uid_t user) {
 
 /* The rest of a child's life; `descriptors` become 0, 1, 2 and so on, all others are closed. */
 static void execute(const struct launch *launch, const int *descriptors, int count) {
-  static char path[1024];
+  static char path[1024], packages[1024];
   snprintf(path, sizeof path, "PATH=%s", getenv("PATH"));
-  char *environment[] = {path, "HOME=/tmp", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1", NULL};
+  const char *python_path = getenv("PYTHONPATH"); /* Set where there is a dependency layer. */
+  snprintf(packages, sizeof packages, "PYTHONPATH=%s", python_path == NULL ? "" : python_path);
+  char *last = python_path == NULL ? NULL : packages;
+  char *environment[] = {path, "HOME=/tmp", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1", last, NULL};
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -689,6 +692,7 @@ struct run {
   uint64_t started_at, sample_at, sample_interval;
   struct usage start;
   uint64_t memory_peak;
+  uint64_t resident_peak; /* Of the largest process that was waited for, with its pages of files. */
   int limit_hit; /* enum status; EXITED: none. */
   int process_limit_hit, report_cut, main_ended, main_status;
 };
@@ -756,9 +760,8 @@ static void reap(struct run *run) {
   int status;
   struct rusage used;
   for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &used)) > 0;) {
-    /* Without a cgroup, what a process grew to after the last sample is known only now. */
     uint64_t most = used.ru_maxrss * 1024ull;
-    if (cgroup == NULL && most > run->memory_peak) run->memory_peak = most;
+    if (most > run->resident_peak) run->resident_peak = most;
     if (pid != run->main.pid) continue;
     run->main_ended = 1;
     run->main_status = status;
@@ -812,13 +815,18 @@ static void drain(struct run *run) {
 }
 
 /*
- * The kernel's own mark of the highest use catches what no sample did. It tells of this run if it has risen. It counts pages of files:
- * those still there are taken off; where the container's limit was reached, others were dropped before, and the mark says nothing.
+ * What no sample saw. Without a cgroup, what a process grew to after the last one. With one, the kernel's own mark of the highest use, which
+ * tells of this run if it has risen: it counts pages of files, of which those still there are taken off; where the container's limit was
+ * reached, others were dropped before, and the mark says nothing. A run that was over before the first sample, and below the mark of
+ * an earlier one, took about what its processes had resident.
  */
-static void consult_high_mark(struct run *run, const struct counters *before, const struct counters *after) {
-  if (cgroup == NULL || after->memory_peak <= before->memory_peak || after->limit_hits > before->limit_hits) return;
-  uint64_t peak = less(less(after->memory_peak, reclaimable_bytes()), run->start.memory);
-  if (peak > run->memory_peak) run->memory_peak = peak;
+static void consult_high_marks(struct run *run, const struct counters *before, const struct counters *after) {
+  if (cgroup == NULL && run->resident_peak > run->memory_peak) run->memory_peak = run->resident_peak;
+  if (cgroup != NULL && after->memory_peak > before->memory_peak && after->limit_hits == before->limit_hits) {
+    uint64_t peak = less(less(after->memory_peak, reclaimable_bytes()), run->start.memory);
+    if (peak > run->memory_peak) run->memory_peak = peak;
+  }
+  if (run->memory_peak == 0) run->memory_peak = run->resident_peak < run->memory_bytes ? run->resident_peak : run->memory_bytes;
 }
 
 static enum status status_of(const struct run *run, uint64_t cpu_us, uint64_t oom_kills) {
@@ -914,7 +922,7 @@ static void make_run(void) {
 
   struct counters after = read_counters();
   uint64_t cpu_us = less(read_usage().cpu_us, run.start.cpu_us);
-  consult_high_mark(&run, &before, &after);
+  consult_high_marks(&run, &before, &after);
   enum status status = status_of(&run, cpu_us, after.oom_kills - before.oom_kills);
   unsigned result_flags = run.report_cut ? REPORT_CUT : 0;
   if (run.process_limit_hit || after.process_refusals > before.process_refusals) result_flags |= PROCESS_LIMIT_HIT;

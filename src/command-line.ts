@@ -1,15 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Command } from 'commander';
 import { z } from 'zod';
-import { ConfigError, readDatabaseUrl, readTemporalAddress } from './config.ts';
+import { ConfigError, readDatabaseUrl, readDataFolder, readTemporalAddress } from './config.ts';
 import { migrate } from './database/migrate.ts';
 import { type Em, openOrm } from './database/orm.ts';
+import type { DependencyList } from './domain/exercises.ts';
+import { createLayerBuilder } from './layers/build-layer.ts';
+import { LayerError } from './layers/layer-tar.ts';
 import { createLogger } from './logger.ts';
 import { readCourseContent } from './services/content.ts';
 import { ContentError } from './services/content-format.ts';
 import { publishCourse } from './services/publish.ts';
 import { ensureUser } from './services/users.ts';
+import { createBlobStore } from './storage/blobs.ts';
 import { createTemporalClient } from './temporal/client.ts';
 import { createWorkflowInspection } from './temporal/reconcile.ts';
 import { reconcile } from './workers/reconciler.ts';
@@ -22,13 +27,19 @@ program
   .description('bring the database to this version; safe to repeat and to run in parallel')
   .action(() => migrate(readDatabaseUrl(process.env)));
 
+/** Layers are read by the judging workers, from the blobs of the data folder that all processes share. */
+function buildLayer(list: DependencyList): Promise<string> {
+  const dataFolder = readDataFolder(process.env);
+  return createLayerBuilder(createBlobStore(join(dataFolder, 'blobs')), process.env)(list);
+}
+
 program
   .command('publish <folder>')
   .description('publish a course from a content folder; what has changed becomes a new revision')
   .option('--default', 'everybody who registers is enrolled in it', false)
   .action(async (folder: string, options: { default: boolean }) => {
     const content = await readCourseContent(folder);
-    await withDatabase((em) => publishCourse(em, content, { isDefault: options.default }));
+    await withDatabase((em) => publishCourse(em, content, { isDefault: options.default, buildLayer }));
     console.log(`published ${content.course.slug} with ${content.exercises.length} exercises`);
   });
 
@@ -43,7 +54,10 @@ program
     const orm = await openOrm(readDatabaseUrl(process.env));
     try {
       const inspection = createWorkflowInspection(client);
-      const { restarted, ended } = await reconcile({ orm, inspection, logger: createLogger('reconcile', 'warn') }, 0);
+      const { restarted, ended } = await reconcile(
+        { orm, inspection, logger: createLogger('reconcile', 'warn') },
+        { lost: 0, idle: 0 },
+      );
       console.log(`${restarted} to be started again, ${ended} ended that had nothing left to do`);
     } finally {
       await orm.close();
@@ -91,6 +105,6 @@ try {
 /** In words where the user can put it right, with its stack where we must. */
 function explain(error: unknown): unknown {
   if (error instanceof z.ZodError) return z.prettifyError(error);
-  const isExpected = [Refusal, ConfigError, ContentError].some((kind) => error instanceof kind);
+  const isExpected = [Refusal, ConfigError, ContentError, LayerError].some((kind) => error instanceof kind);
   return isExpected ? (error as Error).message : error;
 }

@@ -158,6 +158,14 @@ export function readTemporalAddress(env: NodeJS.ProcessEnv): { address: string; 
   return { address, namespace };
 }
 
+/** The folder of what is no row, alone. @throws ConfigError where it is not given. */
+export function readDataFolder(env: NodeJS.ProcessEnv): string {
+  const { ATELIER_DATA: folder = '' } = settingsOf(env);
+  if (folder === '')
+    throw new ConfigError('the content has dependencies: set ATELIER_DATA, the data folder of the judging workers');
+  return folder;
+}
+
 /** The database alone, for programs that need nothing else. @throws ConfigError where it is not given. */
 export function readDatabaseUrl(env: NodeJS.ProcessEnv): string {
   const { ATELIER_DATABASE_URL: url = '' } = settingsOf(env);

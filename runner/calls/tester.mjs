@@ -22,6 +22,10 @@ const separator = args.indexOf('--');
 const files = args.slice(0, separator).map((file) => resolve(file));
 const ownPaths = new Set(args.slice(separator + 1).map((path) => resolve(path)));
 const workFolder = process.cwd();
+/** The exercise's dependency layer, where it has one. */
+const packages = '/node_modules';
+/** From where packages are looked up: the exercise's own, else the runner's. None of the work folder is looked at. */
+const lookup = existsSync(packages) ? pathToFileURL('/tests.mjs').href : import.meta.url;
 
 /** The submission may call what a test handed it, and nothing else. */
 function answer({ op }, [called, self, ...values]) {
@@ -75,9 +79,10 @@ function ownModule(path) {
 registerHooks({
   resolve(specifier, context, next) {
     if (isBuiltin(specifier)) return next(specifier, context);
-    const path = fileOf(specifier, context.parentURL ?? import.meta.url);
-    // Packages are the runner's own: none of the work folder is looked at.
-    if (path === null) return next(specifier, { ...context, parentURL: import.meta.url });
+    const parentUrl = context.parentURL ?? import.meta.url;
+    const path = fileOf(specifier, parentUrl);
+    const isOfPackage = parentUrl.startsWith(`${pathToFileURL(packages).href}/`);
+    if (path === null) return next(specifier, isOfPackage ? context : { ...context, parentURL: lookup });
     if (extname(path) === '.json') return next(pathToFileURL(path).href, context);
     if (ownPaths.has(path)) return { url: pathToFileURL(path).href, shortCircuit: true };
     return { url: scheme + path, format: 'module', shortCircuit: true };

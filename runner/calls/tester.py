@@ -23,6 +23,8 @@ sys.path[:] = STANDARD
 
 REPORT_DESCRIPTOR = 4
 WORK_FOLDER = os.getcwd()
+# Of the exercise's dependency layer; the interpreter itself, isolated, takes no notice of it.
+PACKAGES = os.environ.get("PYTHONPATH")
 # Tests that start programs would start the submission as their own user.
 STARTING = ("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn")
 
@@ -42,6 +44,19 @@ def is_below(folder, path):
     return path.startswith(folder + os.sep)
 
 
+def is_of_packages(path):
+    return PACKAGES is not None and path is not None and (path == PACKAGES or is_below(PACKAGES, path))
+
+
+def is_import_of_package():
+    """Whether a package imports what is being looked for: one that is not there, which no file of the submission may stand in for."""
+    frame = sys._getframe(1)
+    own = (__file__, importlib.__file__)
+    while frame is not None and (frame.f_code.co_filename in own or frame.f_code.co_filename.startswith("<frozen importlib")):
+        frame = frame.f_back
+    return frame is not None and is_of_packages(frame.f_code.co_filename)
+
+
 class StandIn(types.ModuleType):
     """A module of the submission: what is looked for in it is asked for, each time anew."""
 
@@ -52,7 +67,8 @@ class StandIn(types.ModuleType):
 
 
 class Finder:
-    """Python's own modules first; then, of the work folder, the exercise's own files and stand-ins for all others."""
+    """Python's own modules first, then the exercise's packages; then, of the work folder, the exercise's own files and stand-ins for
+    all others."""
 
     def __init__(self, own):
         self.own = own
@@ -60,11 +76,22 @@ class Finder:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in sys.stdlib_module_names:
             return importlib.machinery.PathFinder.find_spec(name, path if path is not None else STANDARD)
+        found = self.find_package(name, [PACKAGES] if path is None else path)
+        if found is not None or (path is None and is_import_of_package()):
+            return found
         for folder in sys.path if path is None else path:
             found = self.find_in(os.path.abspath(folder), name)
             if found is not None:
                 return found
         return None
+
+    def find_package(self, name, path):
+        folders = [folder for folder in path if is_of_packages(folder)]
+        found = importlib.machinery.PathFinder.find_spec(name, folders) if folders else None
+        if found is not None and found.submodule_search_locations is not None:
+            # A folder without a start file would otherwise be looked for in the work folder, too.
+            found.submodule_search_locations = list(found.submodule_search_locations)
+        return found
 
     def find_in(self, folder, name):
         if folder != WORK_FOLDER and not is_below(WORK_FOLDER, folder):

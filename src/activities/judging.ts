@@ -11,6 +11,7 @@ import { insertCheckRun, selectOptionalCheckRun } from '../services/check-runs.t
 import { selectRevisionForChecks } from '../services/exercises.ts';
 import { enterStage, recordRunStarts, selectSubmissionForWorkflow } from '../services/submissions.ts';
 import type { BlobStore } from '../storage/blobs.ts';
+import { layerOf } from './dependency-layer.ts';
 import { withFailures } from './failures.ts';
 import { whileBeating } from './sandbox-trouble.ts';
 import { createScoring, hasPoints } from './scoring.ts';
@@ -79,7 +80,8 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
       show(name);
       announcing.add(name);
     };
-    const bench = { sandbox, label, signal, onRunStart, isScored: hasPoints(revision.checks.rubric) };
+    const isScored = hasPoints(revision.checks.rubric);
+    const bench = { sandbox, label, signal, onRunStart, layer: layerOf(revision, blobs), isScored };
     const judged = await judge(revision, submitted, bench);
     const { revisionId } = submission;
     const score = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });

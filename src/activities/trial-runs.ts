@@ -4,6 +4,8 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import { tryCode } from '../sandbox/trials.ts';
 import { selectRevisionForChecks } from '../services/exercises.ts';
 import { appendTrialOutput, beginTrialRun, finishTrialRun } from '../services/trial-runs.ts';
+import type { BlobStore } from '../storage/blobs.ts';
+import { layerOf } from './dependency-layer.ts';
 import { withFailures } from './failures.ts';
 import { whileBeating } from './sandbox-trouble.ts';
 import { collectOutput } from './trial-output.ts';
@@ -15,7 +17,15 @@ export type TrialRunActivities = ReturnType<typeof createTrialRunActivities>;
 const runTimeoutMs = 60_000;
 
 /** For the judging worker. */
-export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox: Sandbox }) {
+export function createTrialJudgeActivities({
+  orm,
+  sandbox,
+  blobs,
+}: {
+  orm: Orm;
+  sandbox: Sandbox;
+  blobs: Pick<BlobStore, 'get'>;
+}) {
   async function makeTrialRun({ runId }: { runId: string }): Promise<void> {
     const toMake = await beginTrialRun(orm.em.fork(), runId);
     if (toMake === null) return;
@@ -30,7 +40,8 @@ export function createTrialJudgeActivities({ orm, sandbox }: { orm: Orm; sandbox
       (error) => log.info('could not show output of a trial', { error }),
     );
     try {
-      const results = await tryCode(revision, tried, program, { sandbox, label, signal, onOutput: output.take });
+      const bench = { sandbox, label, signal, onOutput: output.take, layer: layerOf(revision, blobs) };
+      const results = await tryCode(revision, tried, program, bench);
       await output.close();
       await finishTrialRun(orm.em.fork(), { runId, results });
     } finally {

@@ -37,8 +37,29 @@ export interface Rubric {
 
 export const defaultRubric: Rubric = { quality: 40, documentation: 30, performance: 30 };
 
+/** What an exercise wants installed, as its folder says it. */
+export interface DependencyList {
+  readonly installer: 'npm' | 'pip';
+  /** Files that the installer reads, by name. */
+  readonly files: Readonly<Record<string, string>>;
+  /** All that is installed, as `name@version`, sorted. */
+  readonly packages: readonly string[];
+}
+
+/** What an exercise had installed when its revision was published: a read-only part of each sandbox in which its code runs. */
+export interface DependencyLayer {
+  /** Of the tar file in the blob store. */
+  readonly key: string;
+  /** SHA-256 (hex) of the list: another revision with the same one takes the same layer. */
+  readonly listHash: string;
+  /** As `name@version`, sorted. */
+  readonly packages: readonly string[];
+}
+
 /** What both kinds of checks have. */
 interface CommonChecks {
+  /** Default: none. */
+  readonly dependencies?: DependencyLayer;
   /** Path of the linter's configuration inside the work folder; null: the linter's own defaults, whose findings decide nothing. */
   readonly lintConfig: string | null;
   /** Of each run; times are multiplied by the language's factor where an exercise takes several languages. */

@@ -45,7 +45,7 @@ export interface AgentRun {
   readonly stdin: Buffer | undefined;
 }
 
-/** Where programs are looked up inside a sandbox: the agent's own environment, of which its runs inherit this alone. */
+/** Where programs are looked up inside a sandbox: the agent's own environment, of which its runs inherit this and `PYTHONPATH` alone. */
 export const searchPath = '/opt/atelier/bin:/usr/local/bin:/usr/bin:/bin';
 
 /** The agent sends pieces of 64 KiB; more is no answer of ours. */

@@ -6,10 +6,12 @@ import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Language } from '../domain/check-runs.ts';
-import { Agent, checkFiles } from './agent-client.ts';
+import { abortOf, Agent, checkFiles } from './agent-client.ts';
 import { searchPath } from './agent-protocol.ts';
 import { readLanguages } from './language-versions.ts';
 import { runnerFolder } from './languages.ts';
+import { LayerFolders } from './layer-folders.ts';
+import { pythonPackages } from './layer.ts';
 import { Pool, type PoolMember, type PoolSize } from './pool.ts';
 import { type RunOptions, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
 import { seccompFilter } from './seccomp-filter.ts';
@@ -74,17 +76,20 @@ function memoryFolder(path: string, bytes: number, mode: string): readonly strin
 /** The descriptor from which bubblewrap reads the seccomp filter. */
 const filterDescriptor = 3;
 
-function bwrapArguments(toolchainFolder: string, shape: SandboxShape): readonly string[] {
+function bwrapArguments(toolchainFolder: string, shape: SandboxShape, layers: LayerFolders): readonly string[] {
+  const places = shape.layerKey === null ? [] : layers.placesOf(shape.layerKey);
   return [
     privileges(),
     // The agent is the first process: it collects what it has to count.
     ['--as-pid-1', '--die-with-parent', '--new-session', '--hostname', 'box', '--clearenv', '--setenv', 'PATH', searchPath],
+    shape.layerKey === null ? [] : ['--setenv', 'PYTHONPATH', pythonPackages],
     filter === null ? [] : ['--seccomp', String(filterDescriptor)],
     // Made by hand, as bubblewrap makes missing parents for its own user only.
     ['--perms', '0755', '--dir', '/etc', '--perms', '0755', '--dir', '/opt'],
     systemFolders(),
     ['--ro-bind', toolchainFolder, runnerFolder],
     ['--ro-bind', join(toolchainFolder, 'hosts'), '/etc/hosts'],
+    ...places.map(({ folder, place }) => ['--ro-bind', folder, place]),
     ['--proc', '/proc', '--dev', '/dev'],
     memoryFolder('/tmp', shape.diskBytes, '1777'),
     memoryFolder('/dev/shm', 16 * mebibyte, '1777'),
@@ -147,11 +152,13 @@ export class BubblewrapSandbox implements Sandbox {
   readonly languages: ReadonlyMap<Language, string>;
   readonly #toolchainFolder: string;
   readonly #pool: Pool<PooledNamespaces>;
+  readonly #layers: LayerFolders;
 
   constructor(identity: string, toolchainFolder: string, { pool = 0, languages = new Map() }: BubblewrapSandboxOptions = {}) {
     this.identity = identity;
     this.languages = languages;
     this.#toolchainFolder = toolchainFolder;
+    this.#layers = new LayerFolders(join(dirname(toolchainFolder), 'layers'));
     this.#pool = new Pool((shape) => this.#open(shape), pool);
   }
 
@@ -159,6 +166,7 @@ export class BubblewrapSandbox implements Sandbox {
     checkFiles(job);
     options.signal.throwIfAborted();
     if (job.runs.length === 0) return [];
+    if (job.layer !== undefined) await Promise.race([this.#layers.ensure(job.layer), abortOf(options.signal)]);
     const member = await this.#pool.take(shapeOf(job), job.label.deadline, options.signal);
     try {
       const results = await member.agent.runJob(job, options);
@@ -170,9 +178,10 @@ export class BubblewrapSandbox implements Sandbox {
     }
   }
 
-  /** Nothing outlives the process that started it: there is nothing to remove. */
-  reap(): Promise<number> {
-    return Promise.resolve(0);
+  /** Nothing that runs outlives the process that started it: there is nothing to remove but old layers. */
+  async reap(now: Date): Promise<number> {
+    await this.#layers.removeOld(now);
+    return 0;
   }
 
   close(): Promise<void> {
@@ -180,7 +189,7 @@ export class BubblewrapSandbox implements Sandbox {
   }
 
   async #open(shape: SandboxShape): Promise<PooledNamespaces> {
-    const child = spawn('bwrap', bwrapArguments(this.#toolchainFolder, shape), {
+    const child = spawn('bwrap', bwrapArguments(this.#toolchainFolder, shape, this.#layers), {
       env: environment,
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     });

@@ -49,10 +49,10 @@ export async function runChecker(
     .filter(({ role }) => role === 'checker')
     .map(({ path, content }) => ({ path, content: Buffer.from(content) }));
   // Its compilation and its runs are not announced: they are not the student's.
-  const { sandbox, label, signal } = bench;
+  const { sandbox, label, layer, signal } = bench;
   const { program, compilerOutput } = await build(
     { language, entry, files, memoryBytes: checkerLimits.memoryBytes },
-    { sandbox, label, signal },
+    { sandbox, label, layer, signal },
   );
   if (program === null) throw checkerFailed(`it does not compile: ${compilerOutput}`);
   const memoryBytes = checkerLimits.memoryBytes + languages[language].runtimeMemoryBytes;
@@ -70,7 +70,7 @@ export async function runChecker(
       stdin: output,
     };
   });
-  const results = await sandbox.run({ label, files: program.files, runs, mayExecute: program.mayExecute }, { signal });
+  const results = await sandbox.run({ label, layer, files: program.files, runs, mayExecute: program.mayExecute }, { signal });
   if (results.length < runs.length) throw new SandboxError('the sandbox left out runs of the checker', { transient: true });
   return new Map(results.map((result) => [result.name, messageOf(result)]));
 }

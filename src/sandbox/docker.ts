@@ -5,9 +5,11 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
 import type { Language } from '../domain/check-runs.ts';
-import { Agent, type AgentConnection, checkFiles, SandboxEnded } from './agent-client.ts';
+import { abortOf, Agent, type AgentConnection, checkFiles, SandboxEnded } from './agent-client.ts';
 import { searchPath } from './agent-protocol.ts';
 import { runnerFolder } from './languages.ts';
+import { LayerImages } from './layer-images.ts';
+import { pythonPackages } from './layer.ts';
 import { Pool, type PoolMember, type PoolSize } from './pool.ts';
 import { type RunOptions, type RunRequest, type RunResult, type Sandbox, SandboxError, type SandboxJob } from './sandbox.ts';
 import { type SandboxShape, shapeOf } from './shape.ts';
@@ -93,7 +95,7 @@ export function containerOptions({ image, shape, runtime, poolId, deadline }: Co
     User: '0:0',
     WorkingDir: '/',
     Hostname: 'box',
-    Env: [`PATH=${searchPath}`],
+    Env: [`PATH=${searchPath}`, ...(shape.layerKey === null ? [] : [`PYTHONPATH=${pythonPackages}`])],
     // Saves the engine the set-up of a network that `NetworkMode: none` would then leave empty.
     NetworkDisabled: true,
     OpenStdin: true,
@@ -205,6 +207,7 @@ export class DockerSandbox implements Sandbox {
   /** Value of the label `atelier.pool` of all its containers. */
   readonly poolId = randomUUID();
   readonly #pool: Pool<PooledContainer>;
+  readonly #layers: LayerImages;
 
   /** `imageId`: the content address of a runner image (`ensureRunnerImage`) that is present on `engine`. */
   constructor(engine: DockerEngine, imageId: string, { pool = 0, runtime, languages = new Map() }: DockerSandboxOptions = {}) {
@@ -212,6 +215,7 @@ export class DockerSandbox implements Sandbox {
     this.identity = imageId;
     this.languages = languages;
     this.#runtime = runtime;
+    this.#layers = new LayerImages(engine, imageId);
     this.#pool = new Pool((shape, until, signal) => this.#open(shape, until, signal), pool);
   }
 
@@ -220,6 +224,7 @@ export class DockerSandbox implements Sandbox {
     options.signal.throwIfAborted();
     if (job.runs.length === 0) return [];
     const { submissionId, attempt, deadline } = job.label;
+    if (job.layer !== undefined) await Promise.race([this.#layers.ensure(job.layer), abortOf(options.signal)]);
     if (attempt > 1) await this.#removeOlderAttempts(submissionId, attempt);
     const member = await this.#pool.take(shapeOf(job), deadline, options.signal);
     const name = `${namePrefix(submissionId)}${attempt}-${randomUUID().slice(0, 8)}`;
@@ -258,11 +263,13 @@ export class DockerSandbox implements Sandbox {
     return [...results, ...rest];
   }
 
-  /** Those whose deadline has passed, and those that have ended: nobody has a use for them. */
+  /** Those whose deadline has passed, and those that have ended: nobody has a use for them. Old images of layers, too. */
   async reap(now: Date): Promise<number> {
-    return this.#removeAll({ label: [labels.deadline] }, ({ State, Labels }) => {
+    const removed = await this.#removeAll({ label: [labels.deadline] }, ({ State, Labels }) => {
       return State === 'exited' || State === 'dead' || new Date(Labels[labels.deadline] ?? '') < now;
     });
+    await this.#layers.removeOld(now);
+    return removed;
   }
 
   close(): Promise<void> {
@@ -301,7 +308,8 @@ export class DockerSandbox implements Sandbox {
       if (container !== null) await this.#remove(container);
     };
     try {
-      const settings = { image: this.identity, shape, runtime: this.#runtime, poolId: this.poolId, deadline: usableUntil };
+      const image = shape.layerKey === null ? this.identity : this.#layers.tagOf(shape.layerKey);
+      const settings = { image, shape, runtime: this.#runtime, poolId: this.poolId, deadline: usableUntil };
       container = await this.#engine.createContainer(containerOptions(settings));
       signal.throwIfAborted();
       // Before the start, or the agent's first words are lost.
@@ -314,6 +322,10 @@ export class DockerSandbox implements Sandbox {
       return { agent, container, usableUntil, ended: connection.ended, destroy };
     } catch (error) {
       await destroy().catch(() => undefined);
+      // Another process has just removed the layer's image as too old: the next attempt makes it again.
+      if (shape.layerKey !== null && container === null && statusOf(error) === 404) {
+        throw new SandboxError('the image of a dependency layer is gone', { cause: error, transient: true });
+      }
       throw toSandboxError(error);
     }
   }

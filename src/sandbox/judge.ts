@@ -2,7 +2,7 @@ import type { JudgedChecks } from '../domain/check-runs.ts';
 import type { ProgramRevision, ProjectRevision, Revision } from '../domain/exercises.ts';
 import { judgeProgram } from './program-checks.ts';
 import { judgeProject } from './project-checks.ts';
-import type { RunResult, Sandbox, SandboxFile, SandboxJob } from './sandbox.ts';
+import type { RunResult, Sandbox, SandboxFile, SandboxJob, SandboxLayer } from './sandbox.ts';
 
 /** Where and for whom code is judged. */
 export interface JudgingBench {
@@ -16,6 +16,8 @@ export interface JudgingBench {
   readonly parallel?: number;
   /** Whether our tools also look for what a score takes. Default: false. */
   readonly isScored?: boolean;
+  /** Of the revision. Default: none. */
+  readonly layer?: SandboxLayer | undefined;
 }
 
 /** What the judging of one submission gave, and the runs that it took. */

@@ -81,7 +81,7 @@ export function requireLanguage({ sandbox }: Pick<JudgingBench, 'sandbox'>, lang
  */
 export async function build(
   { language, entry, files, memoryBytes }: Sources,
-  { sandbox, label, signal, onRunStart }: JudgingBench,
+  { sandbox, label, layer, signal, onRunStart }: JudgingBench,
 ): Promise<Build> {
   const { compile, run: argvOf, interpreter, mayExecute } = languages[language];
   const sources: Program = {
@@ -94,7 +94,7 @@ export async function build(
   const artifact = compile.artifact === null ? {} : { artifact: { path: compile.artifact, maxBytes: maxArtifactBytes } };
   const request: RunRequest = { name, argv: compile.argv(entry), limits: compile.limits, ...artifact };
   const options = { signal, ...(onRunStart === undefined ? {} : { onRunStart }) };
-  const [run] = await sandbox.run({ label, files, runs: [request] }, options);
+  const [run] = await sandbox.run({ label, layer, files, runs: [request] }, options);
   if (run === undefined) throw new SandboxError('the sandbox returned no compile run', { transient: true });
   const output = [run.stderr, run.stdout].map(String).filter(Boolean).join('\n');
   const said = (more: string) => reportText([output, more].filter(Boolean).join('\n'), maxCompilerOutput);

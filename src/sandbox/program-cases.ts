@@ -103,7 +103,7 @@ function split<T>(items: readonly T[], parts: number): readonly (readonly T[])[]
 
 async function runPart(revision: ProgramRevision, toRun: CasesToRun, bench: CasesBench): Promise<readonly RunResult[]> {
   const { program, limits, firstRuns } = toRun;
-  const { sandbox, label, signal, onRunStart, onOutput } = bench;
+  const { sandbox, label, layer, signal, onRunStart, onOutput } = bench;
   const runs: RunResult[] = [];
   let waiting = toRun.cases;
   let first = firstRuns;
@@ -124,7 +124,7 @@ async function runPart(revision: ProgramRevision, toRun: CasesToRun, bench: Case
       return { ...program.start, name: runName, limits, stdin: Buffer.from(input) };
     });
     const results = await sandbox.run(
-      { label, files: program.files, runs: [...first, ...requests], mayExecute: program.mayExecute },
+      { label, layer, files: program.files, runs: [...first, ...requests], mayExecute: program.mayExecute },
       { signal, shouldGoOn, ...(onRunStart && { onRunStart }), ...(onOutput && { onOutput }) },
     );
     if (results.length === 0) throw new SandboxError('the sandbox returned no run', { transient: true });

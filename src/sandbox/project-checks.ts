@@ -124,9 +124,9 @@ export async function judgeProject(
   submitted: readonly SandboxFile[],
   bench: JudgingBench,
 ): Promise<Judged> {
-  const { sandbox, label, signal, onRunStart, isScored = false } = bench;
+  const { sandbox, label, layer, signal, onRunStart, isScored = false } = bench;
   const { checks, language } = revision;
-  const job = { label, files: projectFiles(revision, submitted), runs: projectRuns(revision, submitted, isScored) };
+  const job = { label, layer, files: projectFiles(revision, submitted), runs: projectRuns(revision, submitted, isScored) };
   const results = await sandbox.run(job, { signal, ...(onRunStart && { onRunStart }) });
   const lintFindings = readLintFindings(results);
   const testRuns = suites.map((suite) => {
@@ -147,7 +147,7 @@ export async function judgeProject(
       maxPoints,
       compilerOutput: null,
       testsShareProcess: sharesProcess(checks),
-      notes: dependencyNotes(ownFiles(revision, ['starter']), submitted),
+      notes: dependencyNotes(ownFiles(revision, ['starter']), submitted, checks.dependencies?.packages),
       language,
       languageVersion: sandbox.languages.get(language) ?? '',
     },

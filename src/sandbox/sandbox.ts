@@ -42,6 +42,14 @@ export interface RunRequest {
 
 export type Interpreter = 'node' | 'python';
 
+/** Packages that the code of a job may import, and cannot change: laid over what the sandbox has itself. */
+export interface SandboxLayer {
+  /** SHA-256 (hex) of its tar file. */
+  readonly key: string;
+  /** Asked only where this machine does not have it yet. */
+  readonly read: () => Promise<Buffer>;
+}
+
 /** One judging: its files go into one fresh sandbox, its runs are made there one after the other, then the sandbox is destroyed. */
 export interface SandboxJob {
   /** Marks containers and folders, so that a reaper can tell whose they are and since when they are late. */
@@ -51,6 +59,8 @@ export interface SandboxJob {
   readonly runs: readonly RunRequest[];
   /** Compilers and what they make need to execute files below /tmp and in the work folder. Default: false. */
   readonly mayExecute?: boolean;
+  /** Default: none. */
+  readonly layer?: SandboxLayer | undefined;
 }
 
 /** All files that come into the sandbox of a job, sooner or later. */

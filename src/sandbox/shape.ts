@@ -16,6 +16,8 @@ export interface SandboxShape {
   readonly mayExecute: boolean;
   /** Booted before the job comes, for its first run. */
   readonly interpreter: Interpreter | null;
+  /** Key of the dependency layer that it is made with. */
+  readonly layerKey: string | null;
 }
 
 const pageBytes = 4096;
@@ -52,5 +54,6 @@ export function shapeOf(job: SandboxJob): SandboxShape {
     workNames: powerOfTwoFrom(minWorkNames, work.names),
     mayExecute: job.mayExecute ?? false,
     interpreter: job.runs[0]?.interpreter ?? null,
+    layerKey: job.layer?.key ?? null,
   };
 }

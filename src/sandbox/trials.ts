@@ -31,12 +31,12 @@ async function tryProject(
   revision: ProjectRevision,
   tried: readonly SandboxFile[],
   program: TrialRequest['program'],
-  { sandbox, label, signal, onOutput }: CasesBench,
+  { sandbox, label, layer, signal, onOutput }: CasesBench,
 ): Promise<readonly TrialResult[]> {
   const entry = program?.entry ?? null;
   if (program !== null && entry === null) throw new SandboxError('a project has no program to try', { transient: false });
   const job = trialJob(revision, tried, program === null || entry === null ? null : { entry, stdin: program.stdin });
-  const runs = await sandbox.run({ label, ...job }, { signal, ...(onOutput && { onOutput }) });
+  const runs = await sandbox.run({ label, layer, ...job }, { signal, ...(onOutput && { onOutput }) });
   return runs.map((run) => {
     const tests = readTrialTests(revision, run)?.map(({ name, outcome, message }) => ({ name, outcome, message })) ?? null;
     return { ...resultOf(run), tests };
@@ -60,9 +60,9 @@ async function tryProgram(
   if (program === null) return [notBuilt(compilerOutput ?? '')];
   const limits = limitsOfTrial(programLimits(revision, language));
   if (stdin !== null) {
-    const { sandbox, label, signal, onOutput } = bench;
+    const { sandbox, label, layer, signal, onOutput } = bench;
     const runs = [{ ...program.start, name: 'program', limits, stdin: Buffer.from(stdin) }];
-    const job = { label, files: program.files, runs, mayExecute: program.mayExecute };
+    const job = { label, layer, files: program.files, runs, mayExecute: program.mayExecute };
     return (await sandbox.run(job, { signal, ...(onOutput && { onOutput }) })).map(resultOf);
   }
   // Samples hide nothing: they go by their names.

@@ -162,6 +162,24 @@ export class ContentError extends Error {
   }
 }
 
+/** What a schema found wrong, on one line. */
+export function problemsOf(error: z.ZodError): string {
+  return error.issues.map((issue) => [issue.path.join('.'), issue.message].filter(Boolean).join(': ')).join('; ');
+}
+
+/** Reads the text of a JSON file by its schema. @throws ContentError */
+export function parseJson<Schema extends z.ZodType>(schema: Schema, path: string, text: string): z.output<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new ContentError(path, `is not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  const result = schema.safeParse(value);
+  if (!result.success) throw new ContentError(path, `correct it: ${problemsOf(result.error)}`);
+  return result.data;
+}
+
 /** Orders by code unit, so that order and hash are the same under every locale. */
 export function compareText(left: string, right: string): number {
   if (left === right) return 0;

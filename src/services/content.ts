@@ -3,15 +3,17 @@ import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { z } from 'zod';
-import type { Checks, FileRole, RevisionFile } from '../domain/exercises.ts';
+import type { Checks, DependencyList, FileRole, RevisionFile } from '../domain/exercises.ts';
 import { checksOf } from './content-checks.ts';
+import { describePackages, takeDependencies } from './content-dependencies.ts';
 import {
   compareText,
   ContentError,
   courseManifest,
   type ExerciseManifest,
   exerciseManifest,
+  parseJson,
+  problemsOf,
   relativePath,
 } from './content-format.ts';
 
@@ -22,11 +24,14 @@ const maxFileBytes = 1024 * 1024;
 /** One exercise as its folder describes it. */
 export interface ExerciseContent
   extends Pick<ExerciseManifest, 'slug' | 'title' | 'kind' | 'language' | 'difficulty' | 'xp' | 'uuid' | 'summary'> {
-  /** Markdown. */
+  /** Markdown; ends with the packages that are at hand, where the exercise brings some. */
   readonly statement: string;
   /** Sorted by role and path; at most one has the role `configuration`. */
   readonly files: readonly RevisionFile[];
+  /** Without the dependency layer, which is built when a revision is published. */
   readonly checks: Checks;
+  /** Default: none. */
+  readonly dependencies?: DependencyList;
   /** SHA-256 (hex) over all of the above: another value is another exercise revision. */
   readonly contentHash: string;
 }
@@ -104,23 +109,6 @@ async function readTree(root: string, folder: string, files: Map<string, string>
   }
 }
 
-function problemsOf(error: z.ZodError): string {
-  return error.issues.map((issue) => [issue.path.join('.'), issue.message].filter(Boolean).join(': ')).join('; ');
-}
-
-/** Reads the text of a JSON file by its schema. */
-function parseJson<Schema extends z.ZodType>(schema: Schema, path: string, text: string): z.output<Schema> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new ContentError(path, `is not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
-  const result = schema.safeParse(value);
-  if (!result.success) throw new ContentError(path, `correct it: ${problemsOf(result.error)}`);
-  return result.data;
-}
-
 /** Finds what a file of an exercise folder is for; null for what has no place there. */
 function placeFile(folders: readonly FileFolder[], path: string, content: string): RevisionFile | null {
   const place = folders.find(({ folder }) => path.startsWith(folder));
@@ -165,7 +153,8 @@ async function readExercise(folder: string): Promise<ExerciseContent> {
   if (manifest.slug !== basename(folder)) {
     throw new ContentError(join(folder, 'exercise.json'), `slug is ${manifest.slug}; the folder must have the same name`);
   }
-  const statement = take('statement.md');
+  const dependencies = takeDependencies(manifest.language, folder, tree);
+  const statement = take('statement.md') + describePackages(dependencies);
   const lintConfig = manifest.lint?.config;
   if (lintConfig !== undefined && !tree.has(lintConfig)) {
     throw new ContentError(join(folder, lintConfig), 'is missing; add it or name another in exercise.json');
@@ -186,7 +175,8 @@ async function readExercise(folder: string): Promise<ExerciseContent> {
   const checks = checksOf(manifest, folder, tree);
   const { slug, title, kind, language, difficulty, xp, uuid, summary } = manifest;
   const exercise = { slug, title, kind, language, difficulty, xp, uuid, summary, statement, files, checks };
-  return { ...exercise, contentHash: hashOf(exercise) };
+  const whole = dependencies === null ? exercise : { ...exercise, dependencies };
+  return { ...whole, contentHash: hashOf(whole) };
 }
 
 /**

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 
-/** Content-addressed store of logs: gzip files named by the SHA-256 of what they hold. */
+/** Content-addressed store of logs and dependency layers: gzip files named by the SHA-256 of what they hold. */
 export interface BlobStore {
   /** Stores bytes and returns their key. Bytes that are there already cost a hash and a look, no write. */
   put(content: Buffer): Promise<string>;

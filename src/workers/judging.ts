@@ -55,6 +55,7 @@ const stopReaping = repeatUntilStopped(reap, { intervalMs: reapIntervalMs, onErr
 const faults = openFaults(config);
 const orm = await openOrm(config.ATELIER_DATABASE_URL, faults.orm);
 const client = createTemporalClient(config.TEMPORAL_ADDRESS, config.TEMPORAL_NAMESPACE);
+const blobs = createBlobStore(join(config.ATELIER_DATA, 'blobs'));
 const workflows = createSubmissionWorkflows(client);
 await runWorker(
   config,
@@ -67,12 +68,12 @@ await runWorker(
         ...createJudgingActivities({
           orm,
           sandbox: faults.sandbox(sandbox),
-          blobs: createBlobStore(join(config.ATELIER_DATA, 'blobs')),
+          blobs,
           gitOrigin: config.ATELIER_GIT_ORIGIN,
           secret: config.JWT_SECRET,
           announceChecksStarted: (workflowId) => workflows.announceChecksStarted(workflowId),
         }),
-        ...createTrialJudgeActivities({ orm, sandbox }),
+        ...createTrialJudgeActivities({ orm, sandbox, blobs }),
       },
       { judgeSubmission: 'clone' },
     ),

@@ -28,14 +28,16 @@ export interface Reconciled {
  * Brings PostgreSQL and Temporal together again, after somebody terminated or deleted a workflow, or one of the two databases was
  * restored. PostgreSQL is right about what was accepted and decided. Safe to repeat and to run in several processes at once.
  *
- * @param graceMs how long something must have been so, so that what is just happening is left alone.
+ * @param graces how long something must have been so, in ms, so that what is just happening is left alone. `idle`, a workflow whose
+ *   submission has ended, may take longer than `lost`: it disturbs nobody, and ends by itself where its worker was only stopped.
  */
 export async function reconcile(
   dependencies: { orm: Orm; inspection: WorkflowInspection; logger: Logger },
-  graceMs: number,
+  graces: { readonly lost: number; readonly idle: number },
 ): Promise<Reconciled> {
   const { orm, inspection, logger } = dependencies;
-  const before = new Date(Date.now() - graceMs);
+  const before = new Date(Date.now() - graces.lost);
+  const endedBefore = new Date(Date.now() - graces.idle);
   let restarted = 0;
   let ended = 0;
 
@@ -61,7 +63,7 @@ export async function reconcile(
   }
 
   for await (const workflowIds of pages(inspection.listRunning())) {
-    for (const workflowId of await selectIdleWorkflows(orm.em.fork(), workflowIds, before)) {
+    for (const workflowId of await selectIdleWorkflows(orm.em.fork(), workflowIds, endedBefore)) {
       await inspection.end(workflowId, 'its submission has ended');
       await recordIdleWorkflowEnded(orm.em.fork(), workflowId);
       ended += 1;

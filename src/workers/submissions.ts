@@ -29,6 +29,7 @@ const logger = createLogger('submissions-worker', config.LOG_LEVEL);
 
 /** How often PostgreSQL and Temporal are compared; a workflow that is gone is replaced within two turns. */
 const reconcileIntervalMs = 60_000;
+const reconcileGraces = { lost: 60_000, idle: 5 * 60_000 } as const;
 
 /** Longer than any fetch takes. */
 const staleFetchMs = 10 * 60_000;
@@ -52,7 +53,7 @@ const relay = runRelay({
 });
 const stopReconciling = repeatUntilStopped(
   async () => {
-    await reconcile({ orm, inspection: createWorkflowInspection(client), logger }, reconcileIntervalMs);
+    await reconcile({ orm, inspection: createWorkflowInspection(client), logger }, reconcileGraces);
   },
   {
     intervalMs: reconcileIntervalMs,

@@ -28,3 +28,14 @@ test('a long list is cut', () => {
   const names = Array.from({ length: 30 }, (_, index) => `p${index}`);
   expect(dependencyNotes([], [file('requirements.txt', names.join('\n'))])[0]).toMatch(/: p0, .*, p9 and 20 more$/);
 });
+
+test('what the exercise has installed is not said to be missing', () => {
+  const submitted = [
+    file('package.json', '{"dependencies": {"@scope/chalk": "2", "lodash": "4"}}'),
+    file('requirements.txt', 'Zope_Interface\nrequests\n'),
+  ];
+  expect(dependencyNotes([], submitted, ['@scope/chalk@5.0.0', 'zope.interface@6.0'])).toEqual([
+    'Dependencies of your package.json are not installed: lodash',
+    'Dependencies of your requirements.txt are not installed: requests',
+  ]);
+});

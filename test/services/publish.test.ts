@@ -4,6 +4,7 @@ import { Course } from '../../src/database/entities/courses.ts';
 import { Cohort } from '../../src/database/entities/enrolments.ts';
 import { Exercise, ExerciseRevision, RevisionFile } from '../../src/database/entities/exercises.ts';
 import { Task } from '../../src/database/entities/tasks.ts';
+import type { DependencyList } from '../../src/domain/exercises.ts';
 import { type CourseContent, readCourseContent } from '../../src/services/content.ts';
 import { listCourses, selectRevisionForChecks, selectStarterFiles } from '../../src/services/exercises.ts';
 import { publishCourse } from '../../src/services/publish.ts';
@@ -112,6 +113,62 @@ describe('publishCourse', () => {
     const broken = { ...content, exercises: [first, ...others.map((exercise) => ({ ...exercise, slug: first?.slug ?? '' }))] };
     await expect(publish(broken as CourseContent)).rejects.toThrow('unique');
     expect(await rows()).toEqual({ courses: 0, cohorts: 0, exercises: 0, revisions: 0, files: 0 });
+  });
+});
+
+describe('dependencies', () => {
+  const listOf = (version: string): DependencyList => ({
+    installer: 'npm',
+    files: { 'package.json': version },
+    packages: [`isarray@${version}`],
+  });
+  const built: DependencyList[] = [];
+  const buildLayer = (list: DependencyList): Promise<string> => {
+    built.push(list);
+    return Promise.resolve(String(built.length).repeat(64));
+  };
+  const withList = (letter: string, dependencies: DependencyList): CourseContent => {
+    const changed = changedContent(letter);
+    const exercises = changed.exercises.map((exercise) =>
+      exercise.slug === content.course.starterSlug ? { ...exercise, dependencies } : exercise,
+    );
+    return { ...changed, exercises };
+  };
+  const publishList = (what: CourseContent) => publishCourse(database.orm.em.fork(), what, { isDefault: true, buildLayer });
+  const keys = async () => (await starterRevisions()).map(({ checks }) => checks.dependencies?.key[0]);
+
+  beforeEach(() => {
+    built.length = 0;
+  });
+
+  it('become a layer of the revision that brings them, which the judge is told of', async () => {
+    await publishList(withList('a', listOf('2.0.5')));
+    expect(built).toEqual([listOf('2.0.5')]);
+    const [revision] = await starterRevisions();
+    const { checks } = await selectRevisionForChecks(database.orm.em.fork(), revision?.id ?? '');
+    expect(checks.dependencies).toMatchObject({ key: '1'.repeat(64), packages: ['isarray@2.0.5'] });
+  });
+
+  it('are built for another list only', async () => {
+    await publishList(withList('a', listOf('2.0.5')));
+    await publishList(withList('a', listOf('2.0.5')));
+    expect([await keys(), built.length]).toEqual([['1'], 1]);
+    // Another text of the exercise, for which no registry is needed.
+    await publishList(withList('b', listOf('2.0.5')));
+    expect([await keys(), built.length]).toEqual([['1', '1'], 1]);
+    await publishList(withList('c', listOf('2.0.4')));
+    expect([await keys(), built.length]).toEqual([['1', '1', '2'], 2]);
+    await publishList(changedContent('d'));
+    expect([await keys(), built.length]).toEqual([['1', '1', '2', undefined], 2]);
+  });
+
+  it('that cannot be installed leave all as it was', async () => {
+    const refuse = () => Promise.reject(new Error('no registry'));
+    const first = publishCourse(database.orm.em.fork(), withList('a', listOf('1.0.0')), { isDefault: true, buildLayer: refuse });
+    await expect(first).rejects.toThrow('no registry');
+    expect(await rows()).toEqual({ courses: 0, cohorts: 0, exercises: 0, revisions: 0, files: 0 });
+    await expect(publish(withList('a', listOf('1.0.0')))).rejects.toThrow('no place for the dependency layer');
+    expect((await rows()).revisions).toBe(0);
   });
 });
 

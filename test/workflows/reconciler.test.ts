@@ -31,7 +31,7 @@ const handleOf = ({ submissionId }: Started, runNo = 1) =>
 
 /** One turn that leaves nothing alone for having just begun. */
 const reconcileNow = (inspection: WorkflowInspection = createWorkflowInspection(parts.client), graceMs = -1_000) =>
-  reconcile({ orm: parts.orm, inspection, logger: pino({ level: 'silent' }) }, graceMs);
+  reconcile({ orm: parts.orm, inspection, logger: pino({ level: 'silent' }) }, { lost: graceMs, idle: graceMs });
 
 const auditOf = async (submission: Started) =>
   ((await stateOf(parts.orm, submission))['audit'] as { action: string }[]).map(({ action }) => action);
