@@ -516,6 +516,14 @@ static void make_pipe(int *read_end, int *write_end) {
   *write_end = ends[1];
 }
 
+/*
+ * For more than most runs may write: Node keeps in its memory what a full pipe does not take, and a flood would end at the memory limit
+ * instead of that of output. Where there is no room for it, the pipe stays as it is.
+ */
+static void widen_pipe(int end) {
+  if (end >= 0) fcntl(end, F_SETPIPE_SZ, 256 * 1024);
+}
+
 static void make_socket_pair(int ends[2]) {
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("socket");
 }
@@ -533,6 +541,8 @@ static struct process start(const struct launch *launch) {
   make_pipe(&process.output, &theirs[1]);
   if (launch->shares_output) theirs[2] = fcntl(theirs[1], F_DUPFD_CLOEXEC, 0);
   else make_pipe(&process.errors, &theirs[2]);
+  widen_pipe(process.output);
+  widen_pipe(process.errors);
   int report_at = launch->peer_socket < 0 ? 3 : 4;
   if (launch->has_report) make_pipe(&process.report, &theirs[report_at]);
   if (launch->peer_socket >= 0) theirs[3] = launch->peer_socket;

@@ -88,7 +88,7 @@ const Environment = z.object({
   /** Runtime of the Docker engine, such as `runsc` (gVisor), used as it is. Default: the engine's own. */
   SANDBOX_RUNTIME: z.string().optional(),
   ...runnerSettings,
-  /** Submissions judged at the same time by one judging worker. */
+  /** Submissions judged at the same time by one judging worker; places that are free run test cases of those that are there. */
   JUDGE_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2),
   /** Submissions of all students that may wait for the judges; above it the api takes no more (503 `queue-full`). */
   MAX_QUEUED_SUBMISSIONS: z.coerce.number().int().min(1).default(2_000),

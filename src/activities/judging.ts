@@ -22,6 +22,8 @@ export interface JudgingDependencies {
   readonly orm: Orm;
   readonly sandbox: Sandbox;
   readonly blobs: BlobStore;
+  /** How many submissions this worker judges at once. */
+  readonly concurrency: number;
   /** Where the api is reached from here. */
   readonly gitOrigin: string;
   readonly secret: string;
@@ -38,6 +40,7 @@ const judgingTimeoutMs = 15 * 60_000;
 export function createJudgingActivities(dependencies: JudgingDependencies) {
   const { orm, sandbox, blobs } = dependencies;
   const { scoreSubmission } = createScoring({ orm });
+  let underWay = 0;
 
   /** Judges one submission and stores its verdict. A repeat of a run that is stored returns what is stored. */
   async function judgeSubmission(
@@ -81,7 +84,9 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
       announcing.add(name);
     };
     const isScored = hasPoints(revision.checks.rubric);
-    const bench = { sandbox, label, signal, onRunStart, layer: layerOf(revision, blobs), isScored };
+    // Places where nobody is judged: the cases of a program may be run there.
+    const parallel = 1 + Math.max(0, dependencies.concurrency - underWay);
+    const bench = { sandbox, label, signal, onRunStart, layer: layerOf(revision, blobs), isScored, parallel };
     const judged = await judge(revision, submitted, bench);
     const { revisionId } = submission;
     const score = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });
@@ -146,9 +151,11 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     async judgeSubmission(input: { submissionId: string; runNo: number }) {
       const { workflowExecution } = activityInfo();
       const announcing = setTimeout(() => void announce(workflowExecution?.workflowId), announceAfterMs);
+      underWay += 1;
       try {
         return await whileBeating((show) => judgeSubmission(input, show));
       } finally {
+        underWay -= 1;
         clearTimeout(announcing);
       }
     },

@@ -12,7 +12,7 @@ export interface JudgingBench {
   readonly signal: AbortSignal;
   /** Called when a run begins; must not throw. */
   readonly onRunStart?: (name: string) => void;
-  /** In how many sandboxes at once the test cases of one program may be run. Default: 1. */
+  /** In how many sandboxes at once the test cases of one program may be run, where there are enough of them. Default: 1. */
   readonly parallel?: number;
   /** Whether our tools also look for what a score takes. Default: false. */
   readonly isScored?: boolean;

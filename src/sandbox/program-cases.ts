@@ -65,16 +65,20 @@ export interface CasesRun {
   readonly runs: readonly RunResult[];
 }
 
+/** One more sandbox costs the processor time of several small cases. */
+const minCasesOfSandbox = 8;
+
 /**
  * Runs a program on test cases, one after the other in one sandbox, or split over several at once, and compares what it writes here, where
  * it cannot reach. After the first failure in a group that takes all its cases, the rest of that group is left out.
  */
 export async function runCases(revision: ProgramRevision, toRun: CasesToRun, bench: CasesBench): Promise<CasesRun> {
   const { parallel = 1, signal } = bench;
+  const sandboxes = Math.min(parallel, Math.floor(toRun.cases.length / minCasesOfSandbox));
   const announced = { ...bench, onRunStart: announceOnce(toRun.cases, bench) };
   const parts = await sideBySide(
     signal,
-    split(toRun.cases, parallel).map(
+    split(toRun.cases, Math.max(1, sandboxes)).map(
       (cases, index) => (stop: AbortSignal) =>
         runPart(revision, { ...toRun, cases, firstRuns: index === 0 ? toRun.firstRuns : [] }, { ...announced, signal: stop }),
     ),

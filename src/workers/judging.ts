@@ -69,6 +69,7 @@ await runWorker(
           orm,
           sandbox: faults.sandbox(sandbox),
           blobs,
+          concurrency: config.JUDGE_CONCURRENCY,
           gitOrigin: config.ATELIER_GIT_ORIGIN,
           secret: config.JWT_SECRET,
           announceChecksStarted: (workflowId) => workflows.announceChecksStarted(workflowId),

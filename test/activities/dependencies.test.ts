@@ -90,6 +90,7 @@ await describeEachSandbox('a published exercise with dependencies', (kind) => {
       orm: database.orm,
       sandbox,
       blobs: blobs(),
+      concurrency: 1,
       gitOrigin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
       secret: 'a secret for these tests, 32 bytes long or more',
       announceChecksStarted: () => Promise.resolve(),

@@ -124,6 +124,7 @@ function activities() {
     orm: database.orm,
     sandbox,
     blobs: createBlobStore(join(folder, 'blobs')),
+    concurrency: 2,
     gitOrigin,
     secret,
     announceChecksStarted: async (workflowId) => void announced.push(workflowId),

@@ -324,11 +324,16 @@ subprocess.Popen(['sleep', '100'], start_new_session=True, stdout=subprocess.DEV
     expect(sandbox.jobs).toHaveLength(1);
   });
 
-  test('cases may be split over several sandboxes', async () => {
+  test('cases may be split over several sandboxes, where there are many', async () => {
+    const numbers = Array.from({ length: 25 }, (_, index) => index);
+    const many = programRevision({
+      all: { points: 25, cases: Object.fromEntries(numbers.map((n) => [`c${n}`, [`${n}`, `${n * 2}`]])) },
+    });
     const sandbox = open();
-    const judged = await judgeIn(sandbox, doubling, { 'main.py': python.right }, { parallel: 3 });
-    expect(judged.checks).toMatchObject({ verdict: 'accepted', points: 101 });
-    expect(sandbox.jobs.map(({ runs }) => runs.length).toSorted((left, right) => left - right)).toEqual([1, 3, 4]);
+    const judged = await judgeIn(sandbox, many, { 'main.py': python.right }, { parallel: 9 });
+    expect(judged.checks).toMatchObject({ verdict: 'accepted', points: 25 });
+    // The first has the linter's run, too.
+    expect(sandbox.jobs.map(({ runs }) => runs.length).toSorted((left, right) => left - right)).toEqual([7, 9, 10]);
   });
 
   test('is told run by run: lint, then each group', async () => {
