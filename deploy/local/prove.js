@@ -380,7 +380,7 @@ async function newStudent(name, addresses) {
 const judged = [];
 
 const sandboxes = (submissionId, ...more) =>
-  docker('ps', '-q', ...more, '--filter', `label=atelier.submission=${submissionId}`)
+  docker('ps', '-q', ...more, '--filter', `name=atelier-${submissionId}-`)
     .split('\n')
     .filter(Boolean);
 
