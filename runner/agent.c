@@ -262,7 +262,7 @@ static const struct cgroup versions[] = {
      "/sys/fs/cgroup/memory.stat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory.events", "max ",
      "/sys/fs/cgroup/pids.current", "/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids.events"},
 };
-/* Null where there is none: then /proc is sampled. */
+/* Null where there is none: then /proc is sampled. The machine's own, at the root of version 2, has no `memory`. */
 static const struct cgroup *cgroup;
 
 struct usage {
@@ -1001,7 +1001,7 @@ int main(void) {
   child_signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   if (child_signals < 0) fail("signals");
   for (int i = 0; i < 2; i++) {
-    if (access(versions[i].memory_stat, R_OK) == 0 && access(versions[i].cpu, R_OK) == 0) cgroup = &versions[i];
+    if (access(versions[i].memory, R_OK) == 0 && access(versions[i].cpu, R_OK) == 0) cgroup = &versions[i];
   }
   if (mkdir(WORK_FOLDER, 0755) != 0 && errno != EEXIST) fail("work folder");
   begin_frame('S', 0);

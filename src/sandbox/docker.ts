@@ -55,6 +55,12 @@ const namePrefix = (submissionId: string) => `atelier-${submissionId}-`;
 
 const seccompProfile = readFileSync(join(import.meta.dirname, '../../runner/seccomp.json'), 'utf8');
 
+/**
+ * The agent reads its meters where the container's cgroup is: an engine on cgroup version 2 may be set to show the machine's instead. The
+ * client's types do not have it.
+ */
+const ownCgroup = { CgroupnsMode: 'private' } as const;
+
 interface EngineError extends Error {
   readonly statusCode?: number;
 }
@@ -111,6 +117,7 @@ export function containerOptions({ image, shape, runtime, poolId, deadline }: Co
       NetworkMode: 'none',
       ReadonlyRootfs: true,
       IpcMode: 'none',
+      ...ownCgroup,
       Privileged: false,
       Init: false,
       AutoRemove: false,

@@ -230,6 +230,11 @@ await describeReal((sandbox) => {
       }
     });
 
+    test('its cgroup is the topmost that it can see', async () => {
+      const { stdout } = await attackOnce({ argv: ['cat', '/proc/self/cgroup'], limits: roomy });
+      expect(stdout.toString()).toMatch(/^(\d+:[^:]*:\/\n)+$/);
+    });
+
     test('two submissions at the same time see nothing of each other', async () => {
       const places = '("/tmp/a", "/dev/shm/a", "/dev/mqueue/a", "/var/tmp/a", "/run/a", "/run/lock/a", "/box/a", "/box/work/a")';
       const leave = python(
