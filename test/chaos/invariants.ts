@@ -201,14 +201,7 @@ async function leftovers(academy: Academy, rows: readonly SubmissionRow[]): Prom
     }
     left.push(...sandboxProcesses(academy).map((pid) => `a sandbox runs for nobody: process ${pid}`));
   }
-  if (academy.sandbox === 'docker') {
-    // Those of jobs; what waits in a pool has no job's name.
-    const containers = await dockerEngine().listContainers({ all: true, filters: { label: ['atelier.pool'] } });
-    const own = rows.map(({ id }) => `/atelier-${id}-`);
-    for (const { Names, Id } of containers) {
-      if (Names.some((name) => own.some((prefix) => name.startsWith(prefix)))) left.push(`container ${Id.slice(0, 12)} is left`);
-    }
-  }
+  if (academy.sandbox === 'docker') left.push(...(await containersLeft(rows)));
   return left;
 }
 
@@ -235,5 +228,22 @@ function parentOfBubblewrap(pid: string): number | null {
     return stat.includes('(bwrap)') && state !== 'Z' ? Number(parent) : null;
   } catch {
     return null;
+  }
+}
+
+/** The reaper looks once a minute for what a killed worker left. */
+const reapedWithinMs = 90_000;
+
+/** Containers of jobs that nobody removes; what waits in a pool has no job's name. */
+async function containersLeft(rows: readonly SubmissionRow[]): Promise<string[]> {
+  const prefixes = rows.map(({ id }) => `/atelier-${id}-`);
+  const deadline = Date.now() + reapedWithinMs;
+  for (;;) {
+    const containers = await dockerEngine().listContainers({ all: true, filters: { label: ['atelier.pool'] } });
+    const left = containers.filter(({ Names }) => Names.some((name) => prefixes.some((prefix) => name.startsWith(prefix))));
+    if (left.length === 0 || Date.now() > deadline) {
+      return left.map(({ Id, State }) => `container ${Id.slice(0, 12)} (${State}) is left`);
+    }
+    await delay(1_000);
   }
 }
