@@ -69,7 +69,10 @@ const containerFlags: Flags<ContainerOptions> = {
     ),
 };
 
-const hostFlags: Flags<NonNullable<ContainerOptions['HostConfig']>> = {
+/** The client's types do not have all of it. */
+type HostConfig = NonNullable<ContainerOptions['HostConfig']> & { readonly CgroupnsMode?: string };
+
+const hostFlags: Flags<HostConfig> = {
   Privileged: none,
   Init: none,
   AutoRemove: none,
@@ -77,6 +80,7 @@ const hostFlags: Flags<NonNullable<ContainerOptions['HostConfig']>> = {
   NetworkMode: (mode) => ['--network', mode],
   ReadonlyRootfs: () => ['--read-only'],
   IpcMode: (mode) => ['--ipc', mode],
+  CgroupnsMode: (mode) => ['--cgroupns', mode],
   Runtime: (runtime) => ['--runtime', runtime],
   Binds: (binds) => each('--volume', binds),
   Tmpfs: (folders: Readonly<Record<string, string>>) =>

@@ -27,7 +27,7 @@ export function writeMail(delivery: DeliveryDetails, origin: string): Omit<Mail,
   const greeting = name === '' ? 'Hello,' : `Hello ${name},`;
   const footer = `Sent by ${origin}, where you have an account. Nobody reads answers to this address.`;
   const letter = {
-    subject: cut(line(subject), maxSubjectLength),
+    subject: cut(headerLine(subject), maxSubjectLength),
     blocks: [greeting, ...blocks],
     links: linksOf(delivery, origin),
     footer,
@@ -221,6 +221,9 @@ const line = (text: string) =>
     .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
     .trim();
 
+/** A line that mail programs show as it is: `=?` begins what they decode, line ends and all (RFC 2047). */
+const headerLine = (text: string) => line(text).replaceAll('=?', '= ?');
+
 /** Lines of text, cut where it is long; no control characters but the ends of lines. */
 function paragraphs(text: string): string {
   const clean = text
@@ -237,7 +240,7 @@ function paragraphs(text: string): string {
  * advertisement or an address must not be sent out by us.
  */
 function displayNameOf(name: string): string {
-  const plain = line(name);
+  const plain = headerLine(name);
   return plain.length > maxNameLength || /[@:/\\<>]|\.\S/.test(plain) ? '' : plain;
 }
 
