@@ -20,6 +20,8 @@ export const { enterStage } = databaseStep('write the stage');
 export const { checkLease } = databaseStep('look whether the reviewer is still there');
 export const { recordOverrideSignal } = databaseStep('store the override that came by signal');
 export const { commitOverride } = databaseStep('commit the override: task, review, XP, notices');
+export const { openReview } = databaseStep('open the review and promise an answer time');
+export const { concludeWithoutReview } = databaseStep('conclude, and open the task again');
 export const { remindReviewers } = databaseStep('remind the reviewers');
 export const { commitDecision } = databaseStep('commit the decision: review, task, XP, notices');
 
@@ -56,11 +58,14 @@ const localSteps = proxyLocalActivities<SubmissionActivities>({
  * Makes a database step with two events in place of six, and without a way through the server and back, where PostgreSQL answers at once;
  * else by the step that waits for it. A commit whose answer was lost (the worker died, or was slow) is made again, which changes nothing.
  *
- * @param patch names the change for histories from before it; null: no run of flow 1 does it.
+ * Not for opening the review: where a worker dies before its workflow task is complete, a decision that has come meanwhile would be looked
+ * at before that step is repeated, and refused.
+ *
+ * @param patch names the change for histories from before it.
  */
-const locallyFirst = <I, R>(local: (input: I) => Promise<R>, step: (input: I) => Promise<R>, patch: string | null = null) =>
+const locallyFirst = <I, R>(patch: string, local: (input: I) => Promise<R>, step: (input: I) => Promise<R>) =>
   async function stepLocallyFirst(input: I): Promise<R> {
-    if (!isCurrentFlow() && (patch === null || !patched(patch))) return step(input);
+    if (!isCurrentFlow() && !patched(patch)) return step(input);
     try {
       return await local(input);
     } catch (error) {
@@ -74,22 +79,14 @@ export const isCurrentFlow = (): boolean => workflowInfo().memo?.[flowMemo] === 
 
 /** Nothing has happened yet, and nobody should wait for it. */
 export const fetchSource = locallyFirst(
+  'find-source-locally',
   localSteps.fetchSource,
   databaseStep('look for the submitted commit').fetchSource,
-  'find-source-locally',
-);
-export const openReview = locallyFirst(
-  localSteps.openReview,
-  databaseStep('open the review and promise an answer time').openReview,
-);
-export const concludeWithoutReview = locallyFirst(
-  localSteps.concludeWithoutReview,
-  databaseStep('conclude, and open the task again').concludeWithoutReview,
 );
 /** Reviewers claim and release so often that a history would grow long. */
-export const commitClaim = locallyFirst(localSteps.commitClaim, databaseStep('commit the claim').commitClaim, 'claims-locally');
+export const commitClaim = locallyFirst('claims-locally', localSteps.commitClaim, databaseStep('commit the claim').commitClaim);
 export const commitRelease = locallyFirst(
+  'claims-locally',
   localSteps.commitRelease,
   databaseStep('give the claim back').commitRelease,
-  'claims-locally',
 );
