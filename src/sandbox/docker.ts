@@ -242,7 +242,9 @@ export class DockerSandbox implements Sandbox {
       void this.#pool.end(member);
       return results;
     } catch (error) {
-      if (error instanceof SandboxEnded && (await hasRunOutOfMemory(member.container))) {
+      // The engine says it of the container's whole life: after an earlier run at its limit it says nothing of this one.
+      const isTold = error instanceof SandboxEnded && error.results.every(({ status }) => status !== 'memory-limit');
+      if (isTold && (await hasRunOutOfMemory(member.container))) {
         void this.#pool.end(member);
         return await this.#goOnAfter(error, job, options);
       }

@@ -151,10 +151,14 @@ whenDocker(`docker: ${docker.reason}`, () => {
     ];
 
     /** Ends the container as the kernel would, in the second run; `isOutOfMemory` is what the engine then says of it. */
-    async function runTo(isOutOfMemory: boolean, more: Partial<RunOptions> = {}): Promise<readonly RunResult[]> {
+    async function runTo(
+      isOutOfMemory: boolean,
+      more: Partial<RunOptions> = {},
+      first = runs[0]?.argv ?? [],
+    ): Promise<readonly RunResult[]> {
       const engine = dockerEngine();
       const create = engine.createContainer.bind(engine);
-      const made: Container[] = [];
+      const containers: Container[] = [];
       engine.createContainer = async (settings: ContainerCreateOptions) => {
         const container = await create(settings);
         const inspect = container.inspect.bind(container);
@@ -162,16 +166,17 @@ whenDocker(`docker: ${docker.reason}`, () => {
           const found = await inspect();
           return { ...found, State: { ...found.State, OOMKilled: isOutOfMemory } };
         };
-        made.push(container);
+        containers.push(container);
         return container;
       };
       const own = new DockerSandbox(engine, sandbox?.identity ?? '');
-      const onRunStart = (name: string) => void (name === 'second' && made.at(-1)?.kill());
+      const onRunStart = (name: string) => void (name === 'second' && containers.at(-1)?.kill());
       try {
-        return await own.run(jobOf({}, runs), { ...options(), onRunStart, ...more });
+        const made = runs.map((run) => (run.name === 'first' ? { ...run, argv: first } : run));
+        return await own.run(jobOf({}, made), { ...options(), onRunStart, ...more });
       } finally {
         await own.close();
-        for (const container of made) await expect(inspectById(container.id)).rejects.toMatchObject({ statusCode: 404 });
+        for (const container of containers) await expect(inspectById(container.id)).rejects.toMatchObject({ statusCode: 404 });
       }
     }
     const inspectById = (id: string) => dockerEngine().getContainer(id).inspect();
@@ -189,6 +194,11 @@ whenDocker(`docker: ${docker.reason}`, () => {
     test('and not, where nobody wants them any more', async () => {
       const results = await runTo(true, { shouldGoOn: ({ status }) => status === 'exited' });
       expect(results.map(({ name }) => name)).toEqual(['first', 'second']);
+    });
+
+    test('after an earlier run that was at its limit: nobody knows why, so it is our trouble', async () => {
+      const bomb = ['python3', '-c', 'b"x" * 10**9'];
+      await expect(runTo(true, {}, bomb)).rejects.toMatchObject({ name: 'SandboxError', transient: true });
     });
 
     test('for another reason: our trouble, which passes', async () => {
