@@ -40,7 +40,7 @@ export const searchAttributes = {
  * marks are two events for each change; a run that says so itself at its start needs none.
  */
 export const flowMemo = 'flow';
-export const currentFlow = 2;
+export const currentFlow = 3;
 
 export interface SubmissionInput {
   readonly submissionId: string;

@@ -11,7 +11,7 @@ import {
 import type { Conclusion, ParkedClass, SubmissionStage } from '../domain/submissions.ts';
 import { checksStarted, parkedResolved, resolveParked, searchAttributes, submissionState } from './contract.ts';
 import { refusalFailure } from './refusals.ts';
-import { enterStage, isCurrentFlow } from './steps.ts';
+import { enterStage, startedFlow } from './steps.ts';
 
 /** Shows the stage to admins, and parks the submission while our own trouble lasts. */
 export function trackProgress(submissionId: string) {
@@ -77,7 +77,7 @@ export function trackProgress(submissionId: string) {
   }
 
   // Today's runs are started with the attribute.
-  if (isCurrentFlow()) explain('waits for the checks');
+  if (startedFlow() >= 2) explain('waits for the checks');
   else show('QUEUED', 'waits for the checks');
   return { show, parkedOnTrouble };
 }

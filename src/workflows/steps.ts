@@ -2,7 +2,7 @@ import { isCancellation, patched, proxyActivities, proxyLocalActivities, workflo
 import type { JudgingActivities } from '../activities/judging.ts';
 import type { OverrideActivities } from '../activities/overrides.ts';
 import type { SubmissionActivities } from '../activities/submissions.ts';
-import { currentFlow, flowMemo, taskQueues } from './contract.ts';
+import { flowMemo, taskQueues } from './contract.ts';
 
 /**
  * A database step, named for Temporal's web UI. PostgreSQL comes back, so it is repeated until it does; what a repeat cannot mend is not
@@ -21,7 +21,6 @@ export const { checkLease } = databaseStep('look whether the reviewer is still t
 export const { recordOverrideSignal } = databaseStep('store the override that came by signal');
 export const { commitOverride } = databaseStep('commit the override: task, review, XP, notices');
 export const { openReview } = databaseStep('open the review and promise an answer time');
-export const { concludeWithoutReview } = databaseStep('conclude, and open the task again');
 export const { remindReviewers } = databaseStep('remind the reviewers');
 export const { commitDecision } = databaseStep('commit the decision: review, task, XP, notices');
 
@@ -54,6 +53,9 @@ const localSteps = proxyLocalActivities<SubmissionActivities>({
   retry: { maximumAttempts: 1 },
 });
 
+/** The flow that this run was started with; 0: an older one, whose changes `patched` tells of. */
+export const startedFlow = (): number => (workflowInfo().memo?.[flowMemo] as number | undefined) ?? 0;
+
 /**
  * Makes a database step with two events in place of six, and without a way through the server and back, where PostgreSQL answers at once;
  * else by the step that waits for it. A commit whose answer was lost (the worker died, or was slow) is made again, which changes nothing.
@@ -61,11 +63,11 @@ const localSteps = proxyLocalActivities<SubmissionActivities>({
  * Not for opening the review: where a worker dies before its workflow task is complete, a decision that has come meanwhile would be looked
  * at before that step is repeated, and refused.
  *
- * @param patch names the change for histories from before it.
+ * @param isLocal whether the run does so: a history from before the change does not.
  */
-const locallyFirst = <I, R>(patch: string, local: (input: I) => Promise<R>, step: (input: I) => Promise<R>) =>
+const locallyFirst = <I, R>(isLocal: () => boolean, local: (input: I) => Promise<R>, step: (input: I) => Promise<R>) =>
   async function stepLocallyFirst(input: I): Promise<R> {
-    if (!isCurrentFlow() && !patched(patch)) return step(input);
+    if (!isLocal()) return step(input);
     try {
       return await local(input);
     } catch (error) {
@@ -74,19 +76,23 @@ const locallyFirst = <I, R>(patch: string, local: (input: I) => Promise<R>, step
     }
   };
 
-/** Whether this run was started with today's flow; else its history may be of any older one. */
-export const isCurrentFlow = (): boolean => workflowInfo().memo?.[flowMemo] === currentFlow;
-
 /** Nothing has happened yet, and nobody should wait for it. */
 export const fetchSource = locallyFirst(
-  'find-source-locally',
+  () => startedFlow() >= 2 || patched('find-source-locally'),
   localSteps.fetchSource,
   databaseStep('look for the submitted commit').fetchSource,
 );
+/** Most submissions end here. */
+export const concludeWithoutReview = locallyFirst(
+  () => startedFlow() >= 3,
+  localSteps.concludeWithoutReview,
+  databaseStep('conclude, and open the task again').concludeWithoutReview,
+);
+const areClaimsLocal = () => startedFlow() >= 2 || patched('claims-locally');
 /** Reviewers claim and release so often that a history would grow long. */
-export const commitClaim = locallyFirst('claims-locally', localSteps.commitClaim, databaseStep('commit the claim').commitClaim);
+export const commitClaim = locallyFirst(areClaimsLocal, localSteps.commitClaim, databaseStep('commit the claim').commitClaim);
 export const commitRelease = locallyFirst(
-  'claims-locally',
+  areClaimsLocal,
   localSteps.commitRelease,
   databaseStep('give the claim back').commitRelease,
 );

@@ -10,7 +10,7 @@ import { reportLine } from '../chaos/report.ts';
 import { createWorld, endWorld, mergeFaults, type Outcome, type World } from '../chaos/world.ts';
 
 /** The promises in short; `npm run test:chaos` has the whole grid (docs/chaos.md). */
-const timeoutMs = 240_000;
+const timeoutMs = 480_000;
 
 const cells = shortCells();
 const usable = (await probeSandboxes()).find(({ usable: isUsable }) => isUsable)?.kind;

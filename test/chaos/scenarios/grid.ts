@@ -170,6 +170,12 @@ async function waitForMails({ academy }: World): Promise<void> {
   }
 }
 
+/**
+ * For one submission that meets every fault of the judge: each time 10 s until the dead worker is noticed, and up to 15 s until the next
+ * try, which is two minutes with nothing else to do.
+ */
+const stormMs = 240_000;
+
 /** P3 in short: all cells are armed at once, and some submissions go all the way, through whatever dies around them. */
 export function workersDieAround(world: World, cells: readonly Cell[], { students }: { students: number }): Promise<Outcome> {
   const { academy, acknowledged } = world;
@@ -190,14 +196,14 @@ export function workersDieAround(world: World, cells: readonly Cell[], { student
     const writer = await Writer.enrol(academy);
     const first = await writer.submit();
     acknowledged.set(first, 'open');
-    await waitForStages(academy, [first], ['AWAITING_REVIEW']);
+    await waitForStages(academy, [first], ['AWAITING_REVIEW'], stormMs);
     const decided = await askUntilKnown(academy, decision(academy.reviewerToken, first, 'APPROVED', randomUUID()));
     if (decided.status !== 201) throw new Error(`decide: ${decided.status} ${JSON.stringify(decided.body)}`);
     await override(academy, first, 'REJECTED');
     acknowledged.set(first, 'rejected');
     const second = await writer.submit();
     acknowledged.set(second, 'open');
-    await waitForStages(academy, [second], ['AWAITING_REVIEW']);
+    await waitForStages(academy, [second], ['AWAITING_REVIEW'], stormMs);
     await askUntilKnown(academy, { path: `/api/submissions/${second}/cancel`, token: writer.token });
     await waitForStages(academy, [second], ['CLOSED']);
     acknowledged.set(second, 'cancelled');
