@@ -102,7 +102,7 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
       ...judged.checks,
       score,
       runs,
-      begunRuns: announcing.end(),
+      begunRuns: await announcing.end(),
       sandboxKind: kind,
       sandboxIdentity: identity,
       startedAt,
@@ -111,11 +111,10 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
   }
 
   /** For who follows live; a run does not wait for it. What begins while a write is under way goes into the next, all at once. */
-  function announceRuns(submissionId: string): { add(run: string): void; end(): readonly string[] } {
+  function announceRuns(submissionId: string): { add(run: string): void; end(): Promise<readonly string[]> } {
     let waiting: string[] = [];
-    let isWriting = false;
+    let writing: Promise<void> | null = null;
     async function write(): Promise<void> {
-      isWriting = true;
       while (waiting.length > 0) {
         const runs = waiting;
         waiting = [];
@@ -123,17 +122,18 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
           log.info('could not announce runs', { error });
         });
       }
-      isWriting = false;
+      writing = null;
     }
     return {
       add(run) {
         waiting.push(run);
-        if (!isWriting) void write();
+        writing ??= write();
       },
-      /** No more are written; returns those that were not. */
-      end() {
+      /** No more are written, and what was under way is; returns those that were not. */
+      async end() {
         const rest = waiting;
         waiting = [];
+        await writing;
         return rest;
       },
     };
