@@ -15,7 +15,7 @@ import {
 } from './sandbox.ts';
 import type { SandboxShape } from './shape.ts';
 
-/** Standard input and output of the agent (runner/agent.c) of one sandbox; `output` ends when the sandbox does. */
+/** Standard input and output of the agent (runner/agent) of one sandbox; `output` ends when the sandbox does. */
 export interface AgentConnection {
   readonly input: NodeJS.WritableStream;
   readonly output: Readable;

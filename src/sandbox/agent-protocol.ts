@@ -5,7 +5,7 @@ import type { RunLimits } from '../domain/exercises.ts';
 import { maxReportBytes, type SandboxFile } from './sandbox.ts';
 
 /**
- * Frames between this process and the agent of a sandbox; their layout is at the top of runner/agent.c. Bytes of student code are never
+ * Frames between this process and the agent of a sandbox; their layout is in runner/agent/protocol.h. Bytes of student code are never
  * anything but payload, so no output of theirs is taken for an answer of the agent.
  */
 export type Answer =

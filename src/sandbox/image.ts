@@ -96,7 +96,7 @@ async function ensureBaseImage(
   return ensureLocalBase(engine, packagesOf(runner), onProgress);
 }
 
-/** The Dockerfile and what it copies, as a stream: Node alone has 120 MB. */
+/** The Dockerfile and what it copies, the toolchain and the agent's sources, as a stream: Node alone has 120 MB. */
 function buildContext(toolchain: Toolchain): Readable {
   const context = pack();
   // A failure ends the stream with its error, and so the build.
@@ -104,8 +104,10 @@ function buildContext(toolchain: Toolchain): Readable {
   return Readable.from(context);
 }
 
-async function writeContext(context: Pack, { runnerFiles, nativeFiles, isPortable, packages }: Toolchain): Promise<void> {
-  for (const file of [...runnerFiles, ...(isPortable ? nativeFiles : [])]) await addFile(context, file);
+async function writeContext(context: Pack, toolchain: Toolchain): Promise<void> {
+  const { runnerFiles, agentSources, nativeFiles, isPortable, packages } = toolchain;
+  for (const file of [...runnerFiles, ...(isPortable ? nativeFiles : [])]) await addFile(context, `.${runnerFolder}`, file);
+  for (const file of agentSources) await addFile(context, '.', file);
   // Only read where the packages have to be installed in the image.
   context.entry({ name: `.${runnerFolder}/package.json` }, JSON.stringify({ private: true, dependencies: packages }));
   const dockerfile = runnerFiles.find(({ path }) => path === 'Dockerfile');
@@ -113,7 +115,7 @@ async function writeContext(context: Pack, { runnerFiles, nativeFiles, isPortabl
   context.finalize();
 }
 
-async function addFile(context: Pack, { path, source, isExecutable }: ToolchainFile): Promise<void> {
-  const header = { name: `.${runnerFolder}/${path}`, mode: isExecutable ? 0o755 : 0o644, size: statSync(source).size };
+async function addFile(context: Pack, folder: string, { path, source, isExecutable }: ToolchainFile): Promise<void> {
+  const header = { name: `${folder}/${path}`, mode: isExecutable ? 0o755 : 0o644, size: statSync(source).size };
   await pipeline(createReadStream(source), context.entry(header));
 }

@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 
-# A result as runner/agent.c lays it out: exited, exit code 0, no signal.
+# A result as runner/agent/protocol.h lays it out: exited, exit code 0, no signal.
 payload = struct.pack(">BBIIQQQ", 0, 0, 0, 0, 1000, 1000, 1000)
 result = b"R" + struct.pack(">I", len(payload)) + payload
 # The engine's own frame around it: standard output.
