@@ -8,7 +8,7 @@ import { follow, selectOptionalImage } from './engine-images.ts';
 
 const debootstrap = '/usr/sbin/debootstrap';
 
-/** Whether `ensureLocalBase` can be asked: it takes root and debootstrap. */
+/** Whether `ensureLocalBase` can be asked: it takes root, who may make namespaces, and debootstrap. */
 export function canBootstrap(): boolean {
   return process.getuid?.() === 0 && existsSync(debootstrap);
 }

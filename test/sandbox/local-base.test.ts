@@ -106,6 +106,15 @@ const mountsIn = (folder: string) =>
     expect(bases()).toEqual([]);
   });
 
+  test('asked twice, it ends without waiting for its folder to go, but not without debootstrap', async () => {
+    const child = startMaker('never');
+    await isMounted();
+    child.kill('SIGTERM');
+    child.kill('SIGINT');
+    await once(child, 'exit');
+    await nothingRuns();
+  });
+
   test('how the process itself ends is left to whoever listens for the signal, too', async () => {
     const child = startMaker('never', { OTHERS: 'yes' });
     await isMounted();
