@@ -111,7 +111,7 @@ const mountsIn = (folder: string) =>
     await isMounted();
     child.kill('SIGTERM');
     child.kill('SIGINT');
-    await once(child, 'exit');
+    expect(await once(child, 'exit')).toEqual([null, expect.stringMatching(/^SIG(TERM|INT)$/)]);
     await nothingRuns();
   });
 
