@@ -33,7 +33,7 @@ export default {
     only('services', ['domain/', 'database/', 'trace']),
     only('database', ['domain/']),
     only('layers', ['domain/', 'storage/']),
-    only('sandbox', ['domain/', 'layers/layer-tar']),
+    only('sandbox', ['domain/', 'layers/layer-tar', 'embedded/process-identity']),
     only('git', ['domain/']),
     only('storage', []),
     only('assistants', []),

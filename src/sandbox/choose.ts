@@ -126,9 +126,12 @@ export async function probeSandboxes(cacheFolder = defaultCacheFolder): Promise<
  */
 class ReplaceableSandbox implements Sandbox {
   #current: Sandbox;
+  readonly #reapers: readonly Pick<Sandbox, 'reap'>[];
 
-  constructor(first: Sandbox) {
+  /** `coming`: where a dead worker may have left something for which it is too long to wait until the better one is ready. */
+  constructor(first: Sandbox, coming: Pick<Sandbox, 'reap'>) {
     this.#current = first;
+    this.#reapers = [first, coming];
   }
 
   get kind(): Sandbox['kind'] {
@@ -153,8 +156,9 @@ class ReplaceableSandbox implements Sandbox {
     return this.#current.run(job, options);
   }
 
-  reap(now: Date): Promise<number> {
-    return this.#current.reap(now);
+  async reap(now: Date): Promise<number> {
+    const counts = await Promise.all(this.#reapers.map((reaper) => reaper.reap(now)));
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   close(): Promise<void> {
@@ -173,7 +177,8 @@ async function openAny(settings: Settings, onMessage: (message: string) => void)
     return { sandbox: built.sandbox, probes: [built.probe, bubblewrap.probe] };
   }
 
-  const sandbox = new ReplaceableSandbox(bubblewrap.sandbox);
+  // Reaping takes no image: what is ours bears a label.
+  const sandbox = new ReplaceableSandbox(bubblewrap.sandbox, new DockerSandbox(dockerEngine(), ''));
   onMessage('bubblewrap serves while the runner image is built in the background');
   void attemptDocker(settings, onMessage).then((built) => {
     if (built.sandbox === null) return onMessage(`bubblewrap goes on serving: ${built.probe.reason}`);

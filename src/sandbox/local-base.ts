@@ -1,16 +1,14 @@
-import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { inBaseFolder } from './base-folder.ts';
+import { startBound } from './bound-program.ts';
 import type { DockerEngine } from './docker.ts';
 import { follow, selectOptionalImage } from './engine-images.ts';
 
 const debootstrap = '/usr/sbin/debootstrap';
 
-/** Whether `ensureLocalBase` can be asked: it takes root and debootstrap. */
+/** Whether `ensureLocalBase` can be asked: it takes root, who may make namespaces, and debootstrap. */
 export function canBootstrap(): boolean {
   return process.getuid?.() === 0 && existsSync(debootstrap);
 }
@@ -54,6 +52,7 @@ const leftOut = [
  * that the build on it needs no network. One per set of packages.
  *
  * @returns its name on `engine`
+ * @throws what debootstrap or the engine said; that it was stopped, where this process is asked to stop meanwhile.
  */
 export async function ensureLocalBase(
   engine: DockerEngine,
@@ -67,19 +66,33 @@ export async function ensureLocalBase(
   onProgress(
     `installing a base system (${release}, ${packages.join(' ')}) with debootstrap from ${mirror} in a temporary folder`,
   );
-  const root = await mkdtemp(join(tmpdir(), 'atelier-base-'));
+  await inBaseFolder(async (folder, signal) => {
+    const root = join(folder, 'root');
+    const settings = ['--variant=minbase', `--include=${packages.join(',')}`];
+    // What went wrong it tells on its standard output.
+    const argv = ['sh', '-c', 'exec "$@" >&2', 'sh', debootstrap, ...settings, release, root, mirror];
+    const trouble = await startBound(argv, signal).ended;
+    signal.throwIfAborted();
+    if (trouble !== null) throw new Error(`debootstrap: ${trouble}`);
+    await importFolder(engine, name, root, signal);
+  }, onProgress);
+  return name;
+}
+
+async function importFolder(engine: DockerEngine, name: string, root: string, signal: AbortSignal): Promise<void> {
+  const over = new AbortController();
+  const excludes = leftOut.map((folder) => `--exclude=./${folder}/*`);
+  const argv = ['tar', '-C', root, '--numeric-owner', '--one-file-system', ...excludes, '-c', '.'];
+  const [repo, tag] = name.split(':');
+  // The engine would take an archive that ends early for a whole one: the request is given up before its sender ends.
+  const importing = { repo, tag, abortSignal: signal };
+  const sender = startBound(argv, over.signal);
   try {
-    await promisify(execFile)(debootstrap, ['--variant=minbase', `--include=${packages.join(',')}`, release, root, mirror], {
-      maxBuffer: 64 * 1024 * 1024,
-    });
-    const excludes = leftOut.map((folder) => `--exclude=./${folder}/*`);
-    const tar = spawn('tar', ['-C', root, '--numeric-owner', '--one-file-system', ...excludes, '-c', '.'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const [repo, tag] = name.split(':');
-    await follow(engine, await engine.importImage(tar.stdout, { repo, tag }));
-    return name;
+    await follow(engine, await engine.importImage(sender.output, importing));
+  } catch (error) {
+    over.abort();
+    throw error;
   } finally {
-    await rm(root, { recursive: true, force: true });
+    await sender.ended;
   }
 }

@@ -105,13 +105,14 @@ test.each(['attach', 'start', 'first word'])(
   },
 );
 
+const probes = await probeSandboxes();
+
 describe('choosing', () => {
   test('none is none', async () => {
     expect(await openSandbox('none', { onMessage: () => undefined })).toEqual({ sandbox: null, probes: [] });
   });
 
-  test('every technology is reported, with advice where it is not usable', async () => {
-    const probes = await probeSandboxes();
+  test('every technology is reported, with advice where it is not usable', () => {
     expect(probes.map(({ kind }) => kind)).toEqual(['docker', 'bubblewrap']);
     for (const { usable, reason, fix } of probes) {
       expect(reason).not.toBe('');
@@ -125,6 +126,8 @@ const { sandbox } = docker;
 const whenDocker = sandbox !== null || isRequired ? describe : describe.skip;
 
 whenDocker(`docker: ${docker.reason}`, () => {
+  const inspectById = (id: string) => dockerEngine().getContainer(id).inspect();
+
   test('automatically chosen where its image is ready', async () => {
     const opened = await openSandbox('auto', { onMessage: () => undefined, runner });
     expect(opened.sandbox?.kind).toBe('docker');
@@ -179,8 +182,6 @@ whenDocker(`docker: ${docker.reason}`, () => {
         for (const container of containers) await expect(inspectById(container.id)).rejects.toMatchObject({ statusCode: 404 });
       }
     }
-    const inspectById = (id: string) => dockerEngine().getContainer(id).inspect();
-
     test('where memory was short: that run has reached its limit, and the others are made elsewhere', async () => {
       const results = await runTo(true);
       expect(results.map(({ name, status, stdout }) => [name, status, stdout.toString()])).toEqual([
@@ -206,18 +207,17 @@ whenDocker(`docker: ${docker.reason}`, () => {
     });
   });
 
+  const make = async (label: Record<string, string>): Promise<string> => {
+    const { id } = await dockerEngine().createContainer({ Image: sandbox?.identity ?? '', Cmd: ['true'], Labels: label });
+    return id;
+  };
+  const dueIn = (now: Date, ms: number) => make({ 'atelier.deadline': new Date(now.getTime() + ms).toISOString() });
+
   test('reaping removes what is late, and nothing else', async () => {
     const engine = dockerEngine();
     const now = new Date();
-    const make = async (label: Record<string, string>): Promise<string> => {
-      const { id } = await engine.createContainer({ Image: sandbox?.identity ?? '', Cmd: ['true'], Labels: label });
-      return id;
-    };
-    const late = await make({ 'atelier.deadline': new Date(now.getTime() - 1000).toISOString() });
-    const others = [
-      await make({ 'atelier.deadline': new Date(now.getTime() + 60_000).toISOString() }),
-      await make({ other: 'yes' }),
-    ];
+    const late = await dueIn(now, -1000);
+    const others = [await dueIn(now, 60_000), await make({ other: 'yes' })];
     try {
       // Others that have just ended, of a suite beside this one, may be among them.
       expect(await sandbox?.reap(now)).toBeGreaterThan(0);
@@ -226,6 +226,21 @@ whenDocker(`docker: ${docker.reason}`, () => {
     } finally {
       for (const id of others) await engine.getContainer(id).remove({ force: true });
     }
+  });
+
+  const withBubblewrap = isRequired || probes.some(({ kind, usable }) => kind === 'bubblewrap' && usable) ? test : test.skip;
+  withBubblewrap('what is late is removed, too, while bubblewrap serves because the image is not there', async () => {
+    const tried = Promise.withResolvers<void>();
+    const onMessage = (message: string) => void (message.startsWith('bubblewrap goes on serving') && tried.resolve());
+    // A base that nobody can pull: the image is never made.
+    const opened = await openSandbox('auto', { onMessage, runner: { ...runner, base: 'localhost:9/no-such-base:1' } });
+    const now = new Date();
+    const late = await dueIn(now, -1000);
+    expect(opened.sandbox?.kind).toBe('bubblewrap');
+    expect(await opened.sandbox?.reap(now)).toBeGreaterThan(0);
+    await expect(inspectById(late)).rejects.toMatchObject({ statusCode: 404 });
+    await tried.promise;
+    await opened.sandbox?.close();
   });
 });
 
