@@ -199,6 +199,7 @@ export class Academy {
     const faults = this.#faults[name];
     return {
       PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       HOME: this.folder,
       ATELIER_DATABASE_URL: this.database.url,
       TEMPORAL_ADDRESS: this.temporalAddress,
