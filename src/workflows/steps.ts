@@ -44,14 +44,16 @@ export const { judgeSubmission } = proxyActivities<JudgingActivities>({
 });
 
 /**
- * Database steps made once by the worker that runs the workflow. Not repeated here: while PostgreSQL is away each repeat would be an
- * event, so the steps above wait for it.
+ * A database step made once by the worker that runs the workflow. Not repeated here: while PostgreSQL is away each repeat would be an
+ * event, so the step above waits for it.
  */
-const localSteps = proxyLocalActivities<SubmissionActivities>({
-  // Other messages to this submission wait meanwhile.
-  startToCloseTimeout: '3s',
-  retry: { maximumAttempts: 1 },
-});
+const localStep = (summary: string) =>
+  proxyLocalActivities<SubmissionActivities>({
+    // Other messages to this submission wait meanwhile.
+    startToCloseTimeout: '3s',
+    retry: { maximumAttempts: 1 },
+    summary,
+  });
 
 /** The flow that this run was started with; 0: an older one, whose changes `patched` tells of. */
 export const startedFlow = (): number => (workflowInfo().memo?.[flowMemo] as number | undefined) ?? 0;
@@ -65,8 +67,14 @@ export const startedFlow = (): number => (workflowInfo().memo?.[flowMemo] as num
  *
  * @param isLocal whether the run does so: a history from before the change does not.
  */
-const locallyFirst = <I, R>(isLocal: () => boolean, local: (input: I) => Promise<R>, step: (input: I) => Promise<R>) =>
-  async function stepLocallyFirst(input: I): Promise<R> {
+function locallyFirst<I, R>(
+  isLocal: () => boolean,
+  summary: string,
+  pick: (steps: ReturnType<typeof localStep>) => (input: I) => Promise<R>,
+): (input: I) => Promise<R> {
+  const local = pick(localStep(summary));
+  const step = pick(databaseStep(summary));
+  return async (input) => {
     if (!isLocal()) return step(input);
     try {
       return await local(input);
@@ -75,24 +83,21 @@ const locallyFirst = <I, R>(isLocal: () => boolean, local: (input: I) => Promise
       return step(input);
     }
   };
+}
 
 /** Nothing has happened yet, and nobody should wait for it. */
 export const fetchSource = locallyFirst(
   () => startedFlow() >= 2 || patched('find-source-locally'),
-  localSteps.fetchSource,
-  databaseStep('look for the submitted commit').fetchSource,
+  'look for the submitted commit',
+  (steps) => steps.fetchSource,
 );
 /** Most submissions end here. */
 export const concludeWithoutReview = locallyFirst(
   () => startedFlow() >= 3,
-  localSteps.concludeWithoutReview,
-  databaseStep('conclude, and open the task again').concludeWithoutReview,
+  'conclude, and open the task again',
+  (steps) => steps.concludeWithoutReview,
 );
 const areClaimsLocal = () => startedFlow() >= 2 || patched('claims-locally');
 /** Reviewers claim and release so often that a history would grow long. */
-export const commitClaim = locallyFirst(areClaimsLocal, localSteps.commitClaim, databaseStep('commit the claim').commitClaim);
-export const commitRelease = locallyFirst(
-  areClaimsLocal,
-  localSteps.commitRelease,
-  databaseStep('give the claim back').commitRelease,
-);
+export const commitClaim = locallyFirst(areClaimsLocal, 'commit the claim', (steps) => steps.commitClaim);
+export const commitRelease = locallyFirst(areClaimsLocal, 'give the claim back', (steps) => steps.commitRelease);
