@@ -1,6 +1,7 @@
 import { ConnectionException, DriverException } from '@mikro-orm/core';
 import type { ErrorRequestHandler } from 'express';
 import { DomainError, type ErrorKind } from '../../domain/errors.ts';
+import { GitError } from '../../git/git.ts';
 import { HttpProblem, sendProblem } from './problems.ts';
 
 const statuses = {
@@ -31,6 +32,9 @@ const retryAfterSeconds = '5';
 /** What has to shrink first: a queue is not asked for every few seconds by all whom it turned away. */
 const queueRetryAfterSeconds = '30';
 
+/** Most often a full disk: somebody has to come and make room. */
+const storageRetryAfterSeconds = '60';
+
 const retryAfters: Partial<Record<ErrorKind, string>> = {
   'outcome-unknown': retryAfterSeconds,
   unavailable: retryAfterSeconds,
@@ -59,6 +63,11 @@ function problemOf(error: unknown): HttpProblem | null {
       },
     );
   }
+  if (isStorageTrouble(error)) {
+    const detail =
+      'It cannot be stored or read now. Nothing was changed: try again, and tell an admin the request id if it stays so.';
+    return new HttpProblem(503, 'unavailable', detail, { headers: { 'Retry-After': storageRetryAfterSeconds } });
+  }
   if (error instanceof URIError) return new HttpProblem(400, 'malformed-url', 'The address is not well-formed.');
   return null;
 }
@@ -75,11 +84,24 @@ const deadClient = /^Client (?:was closed|has encountered a connection error) an
 function isDatabaseAway(error: unknown): boolean {
   if (error instanceof ConnectionException) return true;
   if (error instanceof Error && deadClient.test(error.message)) return true;
-  const codes = [error, (error as { cause?: unknown } | null)?.cause].map((e) => (e as { code?: unknown } | null)?.code);
-  if (codes.some((code) => typeof code === 'string' && awayCode.test(code))) return true;
+  if (codesOf(error).some((code) => awayCode.test(code))) return true;
   // Where PostgreSQL gave a code, its message may quote what a user wrote: only the driver's own errors are known by their words.
   return error instanceof DriverException && error.code === undefined && /terminat|connection|timeout/i.test(error.message);
 }
+
+/** A disk that is full, broken or read-only. */
+const storageCode = /^(?:ENOSPC|EDQUOT|EIO|EROFS)$/;
+
+/** What a student may have done wrong is told from git's errors where it is asked; of a full disk git says many things. */
+function isStorageTrouble(error: unknown): boolean {
+  return error instanceof GitError || codesOf(error).some((code) => storageCode.test(code));
+}
+
+/** Of the error and of what caused it. */
+const codesOf = (error: unknown): string[] =>
+  [error, (error as { cause?: unknown } | null)?.cause]
+    .map((e) => (e as { code?: unknown } | null)?.code)
+    .filter((code) => typeof code === 'string');
 
 /** The last handler: known refusals get their problem, the rest is our fault: logged in full, told in general. */
 export const errorHandler: ErrorRequestHandler = (error: unknown, request, response, next) => {
