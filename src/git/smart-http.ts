@@ -42,6 +42,8 @@ export async function serveSmartHttp(request: IncomingMessage, response: ServerR
     },
     stdio: ['pipe', 'pipe', 'ignore'],
   });
+  // With the app's own and those of a pipeline they are one more than what Node takes for a leak.
+  response.setMaxListeners(20);
   response.once('close', () => child.kill('SIGKILL'));
   const failed = new Promise<never>((_, reject) => child.once('error', reject));
   failed.catch(() => undefined);

@@ -37,6 +37,10 @@ it('runs docs/tour.md as it stands', async () => {
   expect(exit === 0 ? '' : tour.output().slice(-2_000)).toBe('');
 
   const log = readFileSync(join(academy.folder, 'logs/api.log'), 'utf8');
+  // What Node itself has to say, such as of listeners that seem to leak.
+  for (const name of ['api', 'submissions', 'judging', 'notifications'] as const)
+    expect(academy.log(name).match(/^\(node:\d+\).*/gm)).toBeNull();
+
   const requests = log.matchAll(/"method":"(\w+)","url":"([^"?]+)/g);
   const asked = new Set(
     [...requests].map(([, method = '', url = '']) => `${method} ${url.replaceAll(/[0-9a-f-]{36}/g, '{id}')}`),
