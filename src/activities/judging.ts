@@ -91,11 +91,10 @@ export function createJudgingActivities(dependencies: JudgingDependencies) {
     const { revisionId } = submission;
     const score = await scoreSubmission({ revisionId, revision, submitted, judged, bench, sandboxIdentity: identity });
     const runs = await Promise.all(
-      judged.runs.map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => ({
-        ...run,
-        stdoutKey: await blobs.put(stdout),
-        stderrKey: await blobs.put(stderr),
-      })),
+      judged.runs.map(async ({ stdout, stderr, report: _report, artifact: _artifact, ...run }) => {
+        const [stdoutKey, stderrKey] = await Promise.all([blobs.put(stdout), blobs.put(stderr)]);
+        return { ...run, stdoutKey, stderrKey };
+      }),
     );
     const summary = await insertCheckRun(orm.em.fork(), {
       ...key,

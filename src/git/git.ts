@@ -14,6 +14,10 @@ export function gitEnvironment(): Record<string, string> {
     // Repositories may belong to another user than this process (a container's volume, a data folder made by root).
     'safe.directory': '*',
     'gc.auto': '0',
+    // What git says it has stored survives a power failure: by itself it leaves loose objects, which most pushes are, and refs to the
+    // system's cache. All objects of a push share one flush of the disk.
+    'core.fsync': 'all',
+    'core.fsyncMethod': 'batch',
   };
   const environment: Record<string, string> = {
     PATH: '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin',

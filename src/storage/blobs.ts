@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -25,8 +25,9 @@ export function createBlobStore(folder: string): BlobStore {
       // A blob is moved into place when it is whole, so one that is there is good.
       if (await exists(path)) return key;
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      const partial = `${path}.${process.pid}.${performance.now()}`;
-      await writeFile(partial, await promisify(gzip)(content));
+      const partial = `${path}.${randomUUID()}`;
+      // Flushed: after a power failure an empty file would be taken for the blob.
+      await writeFile(partial, await promisify(gzip)(content), { flush: true });
       await rename(partial, path);
       return key;
     },

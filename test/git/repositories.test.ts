@@ -1,4 +1,5 @@
-import { access, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { newId } from '../../src/database/columns.ts';
@@ -158,5 +159,27 @@ describe('pin', () => {
   it('fails for a commit that is not there', async () => {
     const { id } = await ensured();
     await expect(repositories.pin(id, newId(), 'd'.repeat(40))).rejects.toThrow(GitError);
+  });
+});
+
+/** How often git flushed is told by 2.37 and newer. */
+const [, major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(execFileSync('git', ['--version'], { encoding: 'utf8' })) ?? []).map(
+  Number,
+);
+
+(major > 2 || minor >= 37 ? describe : describe.skip)(`a power failure (git 2.37 or newer; here is ${major}.${minor})`, () => {
+  /** How often this command had what it wrote flushed to the disk. */
+  async function flushesOf(repository: string, args: readonly string[], input = ''): Promise<number> {
+    const trace = join(folder.path, `trace-${newId()}`);
+    await git(repository, args, { input, environment: { GIT_TRACE2_EVENT: trace } });
+    const counts = (await readFile(trace, 'utf8')).matchAll(/"key":"fsync\/hardware-flush","value":"(\d+)"/g);
+    return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+  }
+
+  it('takes neither objects nor refs that git said it has stored', async () => {
+    const { path } = await ensured();
+    const head = await gitText(path, 'rev-parse', 'refs/heads/main');
+    expect(await flushesOf(path, ['update-ref', 'refs/heads/kept', head])).toBeGreaterThan(0);
+    expect(await flushesOf(path, ['hash-object', '-w', '--stdin'], 'a file of a push')).toBeGreaterThan(0);
   });
 });
