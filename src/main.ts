@@ -393,7 +393,7 @@ function ownSecret(file: string): string {
     if (codeOf(error) !== 'ENOENT') throw new Refusal(`${file} is damaged (${messageOf(error)}). Delete it to get new secrets.`);
   }
   const secret = randomBytes(48).toString('base64url');
-  writeFileSync(`${file}.new`, JSON.stringify({ JWT_SECRET: secret }), { mode: 0o600 });
+  writeFileSync(`${file}.new`, JSON.stringify({ JWT_SECRET: secret }), { mode: 0o600, flush: true });
   renameSync(`${file}.new`, file);
   return secret;
 }

@@ -219,7 +219,7 @@ async function createCluster(home: PostgresHome, { dataFolder, durable }: Postgr
   const draft = join(home.folder, 'data.new');
   const passwordFile = join(home.folder, 'password');
   await rm(draft, { recursive: true, force: true });
-  await writeFile(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600 });
+  await writeFile(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600, flush: true });
   const { uid, gid } = home.identity;
   if (uid !== undefined && gid !== undefined) await chown(passwordFile, uid, gid);
   const args = ['-D', draft, '-U', role, `--pwfile=${passwordFile}`, '-A', 'scram-sha-256', '-E', 'UTF8', `--locale=${locale}`];

@@ -143,7 +143,7 @@ export function createLocalMailbox(folder: string, from: string): Mailer {
       await mkdir(folder, { recursive: true, mode: 0o700 });
       // Named by its Message-ID, so that a second try of one delivery is one mail.
       const path = join(folder, `${mail.messageId.replaceAll(/[^0-9a-z-]/gi, '')}.eml`);
-      await writeFile(`${path}.partial`, message as Buffer);
+      await writeFile(`${path}.partial`, message as Buffer, { flush: true });
       await rename(`${path}.partial`, path);
     },
     close: () => transport.close(),

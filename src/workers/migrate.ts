@@ -42,7 +42,7 @@ async function seedDemoAcademy(em: Em, file: string): Promise<void> {
   const begun = `${file}.begun`;
   if (!existsSync(begun)) {
     const accounts = demoAccounts.map((account) => ({ ...account, password: randomBytes(12).toString('base64url') }));
-    await writeFile(`${begun}.partial`, `${JSON.stringify(accounts, null, 2)}\n`, { mode: 0o600 });
+    await writeFile(`${begun}.partial`, `${JSON.stringify(accounts, null, 2)}\n`, { mode: 0o600, flush: true });
     await rename(`${begun}.partial`, begun);
   }
   const accounts = z.array(DemoAccount).parse(JSON.parse(await readFile(begun, 'utf8')));
