@@ -31,7 +31,11 @@ export async function closedLoop(work: Work, concurrency: number, forMs: number)
   const startedAt = performance.now();
   const session = work.open();
   const caller = async () => {
-    while (performance.now() - startedAt < forMs) done += await session.once();
+    while (performance.now() - startedAt < forMs) {
+      // Not `done += await …`, which would add to what `done` was before the others counted theirs.
+      const things = await session.once();
+      done += things;
+    }
   };
   try {
     await Promise.all(Array.from({ length: concurrency }, caller));

@@ -79,6 +79,19 @@ describe('rates', () => {
     expect({ most, closed }).toEqual({ most: 3, closed: 1 });
   });
 
+  test('counts what all callers have done', async () => {
+    let made = 0;
+    const once = async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      made += 2;
+      return 2;
+    };
+    const startedAt = performance.now();
+    const rate = await closedLoop({ name: 'work', open: () => ({ once, close: async () => undefined }) }, 8, 20);
+    // Its own clock ran no longer than ours.
+    expect(rate * ((performance.now() - startedAt) / 60_000)).toBeGreaterThanOrEqual(made);
+  });
+
   test('a caller that fails ends the measurement with its error', async () => {
     let isClosed = false;
     const close = async () => void (isClosed = true);
