@@ -81,13 +81,13 @@ describe('rates', () => {
 
   test('counts what all callers have done', async () => {
     let made = 0;
-    const once = async () => {
+    const step = async () => {
       await new Promise((resolve) => setImmediate(resolve));
       made += 2;
       return 2;
     };
     const startedAt = performance.now();
-    const rate = await closedLoop({ name: 'work', open: () => ({ once, close: async () => undefined }) }, 8, 20);
+    const rate = await closedLoop({ name: 'work', open: () => ({ once: step, close: async () => undefined }) }, 8, 20);
     // Its own clock ran no longer than ours.
     expect(rate * ((performance.now() - startedAt) / 60_000)).toBeGreaterThanOrEqual(made);
   });
