@@ -108,6 +108,12 @@ function useQueue(settings: readonly string[]) {
 
 const times = (count: number, start: () => Promise<void>) => Array.from({ length: count }, () => start);
 
+/**
+ * The first was under way when it came, the server may have read one ahead, and its count of what waits, by which the queue is known to be
+ * full, is approximate: one or two of the flood may be taken before the last has arrived. In the order of submitting it would be the last.
+ */
+const amongTheNext = 5;
+
 describe('where the server has fairness, students take turns', () => {
   const queue = useQueue([...prioritySettings, ...fairnessSettings]);
 
@@ -119,9 +125,8 @@ describe('where the server has fairness, students take turns', () => {
         [() => queue.submit('one')],
       );
       expect(taken).toHaveLength(41);
-      // The first was under way when it came, and the server may have read one ahead.
       expect(taken.indexOf('one')).toBeGreaterThan(0);
-      expect(taken.indexOf('one')).toBeLessThanOrEqual(3);
+      expect(taken.indexOf('one')).toBeLessThanOrEqual(amongTheNext);
     },
     timeoutMs,
   );
@@ -148,7 +153,7 @@ describe('where the server has fairness, students take turns', () => {
         [() => queue.tryOut('one')],
       );
       expect(taken.indexOf('one')).toBeGreaterThan(0);
-      expect(taken.indexOf('one')).toBeLessThanOrEqual(3);
+      expect(taken.indexOf('one')).toBeLessThanOrEqual(amongTheNext);
     },
     timeoutMs,
   );
