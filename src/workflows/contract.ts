@@ -37,7 +37,8 @@ export const searchAttributes = {
 
 /**
  * In the memo of a submission's run: it was started by this version of the flow. What older histories hold is told by `patched`, whose
- * marks are two events for each change; a run that says so itself at its start needs none.
+ * marks are two events for each change; a run that says so itself at its start needs none. A worker leaves what it
+ * does not know to a newer one.
  */
 export const flowMemo = 'flow';
 export const currentFlow = 3;

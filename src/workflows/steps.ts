@@ -2,7 +2,7 @@ import { isCancellation, patched, proxyActivities, proxyLocalActivities, workflo
 import type { JudgingActivities } from '../activities/judging.ts';
 import type { OverrideActivities } from '../activities/overrides.ts';
 import type { SubmissionActivities } from '../activities/submissions.ts';
-import { flowMemo, taskQueues } from './contract.ts';
+import { currentFlow, flowMemo, taskQueues } from './contract.ts';
 
 /**
  * A database step, named for Temporal's web UI. PostgreSQL comes back, so it is repeated until it does; what a repeat cannot mend is not
@@ -55,8 +55,17 @@ const localStep = (summary: string) =>
     summary,
   });
 
-/** The flow that this run was started with; 0: an older one, whose changes `patched` tells of. */
-export const startedFlow = (): number => (workflowInfo().memo?.[flowMemo] as number | undefined) ?? 0;
+/**
+ * The flow that this run was started with; 0: an older one, whose changes `patched` tells of.
+ *
+ * @throws Error for one that this version does not know, as the api was upgraded first: not a failure of the workflow but of its task,
+ * which is tried again until a worker that knows it is there.
+ */
+export function startedFlow(): number {
+  const flow = (workflowInfo().memo?.[flowMemo] as number | undefined) ?? 0;
+  if (flow > currentFlow) throw new Error(`a newer version started this run (flow ${flow}; this worker knows ${currentFlow})`);
+  return flow;
+}
 
 /**
  * Makes a database step with two events in place of six, and without a way through the server and back, where PostgreSQL answers at once;

@@ -4,6 +4,7 @@ import { whileBeating } from '../../src/activities/sandbox-trouble.ts';
 import { SandboxError } from '../../src/sandbox/sandbox.ts';
 import {
   checksStarted,
+  currentFlow,
   decideReview,
   parkedResolved,
   resolveParked,
@@ -87,6 +88,24 @@ describe('from submitted to concluded', () => {
       await record(handle, 'source-unavailable');
     });
     expect(calls.at(-1)).toBe('concludeWithoutReview source-unavailable');
+  });
+
+  it('leaves a run of a newer version, whose api came first, to a worker that knows it', async () => {
+    const { calls, activities } = createFakeActivities();
+    await withWorkers(temporal.env, temporal.bundle, activities, async () => {
+      const { handle } = await startSubmission(temporal.env, undefined, currentFlow + 1);
+      const said = await waitFor('its task to fail', async () => {
+        const { events = [] } = await handle.fetchHistory();
+        return (
+          events?.find((event) => event.workflowTaskFailedEventAttributes)?.workflowTaskFailedEventAttributes?.failure?.message ??
+          null
+        );
+      });
+      expect(said).toMatch(/a newer version started this run/);
+      expect((await handle.describe()).status.name).toBe('RUNNING');
+      await handle.terminate();
+    });
+    expect(calls).toEqual([]);
   });
 
   it("fetches another host's repository in a step of its own", async () => {

@@ -71,13 +71,13 @@ export async function withWorkers<T>(
 }
 
 /** Starts a submission's workflow as the product does. */
-export async function startSubmission(env: TestWorkflowEnvironment, studentId: string = randomUUID()) {
+export async function startSubmission(env: TestWorkflowEnvironment, studentId: string = randomUUID(), flow = currentFlow) {
   const submissionId = randomUUID();
   const handle = await env.client.workflow.start(submissionWorkflow, {
     taskQueue: taskQueues.submissions,
     workflowId: `submission-${submissionId}`,
     args: [{ submissionId, studentId }],
-    memo: { [flowMemo]: currentFlow },
+    memo: { [flowMemo]: flow },
     typedSearchAttributes: [{ key: searchAttributes.submissionStatus, value: 'QUEUED' }],
   });
   return { submissionId, studentId, handle };
